@@ -1,0 +1,14 @@
+/* mlkv.h - all of libmlkv. */
+#ifndef MLKV_MLKV_H
+#define MLKV_MLKV_H
+
+#include <mlkv/base.h>
+#include <mlkv/db.h>
+#include <mlkv/error.h>
+#include <mlkv/hash.h>
+#include <mlkv/key.h>
+#include <mlkv/set.h>
+#include <mlkv/string.h>
+#include <mlkv/tensor.h>
+
+#endif

@@ -1,0 +1,69 @@
+/* fault.h - fault points: places where a test can make the process die, pause or fail. Only in test builds (meson -Dfaults=true).
+ *
+ * Each point has a number from the table. A test arms it through fault_arm (in process) or the victim program does so for itself; the
+ * points that were passed are counted in memory that a test may place in a shared mapping (fault_counters_place), so that a parent sees
+ * which step of the write path a killed child was in. In a release build FAULT_POINT is nothing and FAULT_FAIL is 0.
+ */
+#ifndef MLKV_BASE_FAULT_H
+#define MLKV_BASE_FAULT_H
+
+#include <stdint.h>
+
+#define FAULT_TABLE(X)                                                                                                             \
+    X(WRITE_LOCKED)          /* writer lock taken, nothing done */                                                                 \
+    X(WRITE_CAUGHT_UP)       /* others' frames applied here */                                                                     \
+    X(WRITE_RULE_DONE)       /* batch collected */                                                                                 \
+    X(APPEND_RESERVED)       /* reserved raised, no byte written */                                                                \
+    X(APPEND_HALF)           /* half of the frame's bytes written */                                                               \
+    X(APPEND_WRITTEN)        /* whole frame written, not visible */                                                                \
+    X(APPEND_CHAINED)        /* chain slot written, tail not yet */                                                                \
+    X(APPEND_VISIBLE)        /* tail advanced */                                                                                   \
+    X(WRITE_APPLIED_HERE)    /* own frame in cache and pending */                                                                  \
+    X(WRITE_UNLOCKED)        /* writer lock released */                                                                            \
+    X(SYNC_LOCKED)           /* sync lock taken */                                                                                 \
+    X(SYNC_WRITTEN)          /* log written, synced not raised */                                                                  \
+    X(SYNC_RAISED)           /* synced raised */                                                                                   \
+    X(APPLY_LOCKED)          /* LMDB write transaction begun */                                                                    \
+    X(APPLY_COLLECTED)       /* frames collected and sorted */                                                                     \
+    X(APPLY_PUT)             /* records put, not committed */                                                                      \
+    X(APPLY_COMMITTED)       /* LMDB committed, header not raised */                                                               \
+    X(APPLY_RAISED)          /* header's applied raised */                                                                         \
+    X(DIRECT_COMMITTED)      /* oversize batch in LMDB, no marker yet */                                                           \
+    X(DIRECT_MARKED)         /* marker appended */                                                                                 \
+    X(BLOB_PIECE)            /* some pieces of a blob committed with its note */                                                   \
+    X(BLOB_WRITTEN)          /* blob committed, no reference yet */                                                                \
+    X(CLEAN_WASTE)           /* waste deleted from LMDB, its record not yet */                                                     \
+    X(RECOVER_BEGUN)         /* alone in the store, LMDB open */                                                                   \
+    X(RECOVER_SCANNED)       /* old frames found */                                                                                \
+    X(RECOVER_APPLIED)       /* they are in LMDB, marked clean */                                                                  \
+    X(RECOVER_FILES)         /* new journal files in place */                                                                      \
+    X(RECOVER_DONE)          /* LMDB marked unclean with the new generation */                                                     \
+    X(CLOSE_APPLIED)         /* last close: all in LMDB */                                                                         \
+    X(CLOSE_CLEAN)           /* marked clean */
+
+typedef enum {
+#define FAULT_ENUM(name) FAULT_##name,
+    FAULT_TABLE(FAULT_ENUM)
+#undef FAULT_ENUM
+        FAULT_COUNT
+} fault_point;
+
+typedef enum { FAULT_NONE, FAULT_KILL, FAULT_SLEEP, FAULT_ERROR } fault_action;
+
+#ifdef MLKV_FAULTS
+/* Arms one point: at its `pass`-th passing from now (1 = next) the action happens (KILL: SIGKILL to itself; SLEEP: for `argument` us at that and
+ * every later passing; ERROR: FAULT_FAIL yields `argument`, an errno, once). */
+void fault_arm(fault_point point, fault_action action, uint64_t pass, int argument);
+void fault_disarm_all(void);
+/* Counters of passings, FAULT_COUNT of them, from now on kept in `counters` (shared memory of a test), plus the last point passed in counters[FAULT_COUNT]. */
+void fault_counters_place(uint64_t *counters);
+const char *fault_name(fault_point point);
+int fault_pass(fault_point point); /* 0 or an errno */
+#define FAULT_POINT(name) ((void)fault_pass(FAULT_##name))
+#define FAULT_FAIL(name)  fault_pass(FAULT_##name)
+#else
+#define FAULT_POINT(name) ((void)0)
+#define FAULT_FAIL(name)  0
+#endif
+
+#endif

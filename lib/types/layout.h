@@ -1,0 +1,66 @@
+/* layout.h - the bytes of typed records: how names become record keys, what a K record's value holds. Pure functions, no locks.
+ *
+ * Record keys. A name that fits is appended to its head (class, id ...) as it is. If the whole would reach RECORD_KEY_SIZE_MAX (511) bytes, the record key is exactly
+ * 511 bytes: head, the first bytes of the name, 16 bytes of digest (hash_digest of the whole name); and the value begins with the full name:
+ *   offset size
+ *   0      4   name size (LE)
+ *   4      n   name
+ * and goes on as described below. Two names with one digest: the second is refused (MLKV_E_CORRUPT, naming both), never mixed up.
+ * A name may be at most NAME_SIZE_MAX bytes (16 MiB), so that it fits a frame of the default ring.
+ *
+ * K value, after the name (if long), 32 bytes, then the type's own part:
+ *   0   1  type: 1 string, 2 hash, 3 list, 4 set, 5 zset, 6 tensor
+ *   1   1  layout version of the type, 1
+ *   2   2  zero
+ *   4   4  zero (flags)
+ *   8   8  id of this life (LE)
+ *   16  8  count of elements (LE)
+ *   24  8  expiry, ms since 1970 (LE), 0: never
+ *   32     string: the cell of its value. hash, set: nothing. tensor: its descriptor (types/tensor.h). list: head and tail seq.
+ *
+ * E value (hash field, set member), after the name (if long): hash: cell; set: 8 bytes index in the dense index (LE).
+ * L value of a set's dense index, key id(8) index(8): the member's bytes.
+ */
+#ifndef MLKV_TYPES_LAYOUT_H
+#define MLKV_TYPES_LAYOUT_H
+
+#include "base/record.h"
+
+#include <mlkv/base.h>
+#include <stdbool.h>
+
+enum { TYPE_STRING = 1, TYPE_HASH = 2, TYPE_LIST = 3, TYPE_SET = 4, TYPE_ZSET = 5, TYPE_TENSOR = 6 };
+enum { LAYOUT_KEY_HEADER_SIZE = 32, NAME_SIZE_MAX = 16 << 20 };
+
+/* A record key being built. */
+typedef struct {
+    unsigned char bytes[RECORD_KEY_SIZE_MAX];
+    uint16_t size;
+    bool is_long;
+} record_key;
+
+typedef struct {
+    uint8_t type;
+    uint64_t id;
+    uint64_t count;
+    int64_t expiry_ms;
+} key_header;
+
+/* 0, or MLKV_E_SIZE for a name over the limit. */
+int layout_key(mlkv_slice name, record_key *ret_key);                    /* K name */
+int layout_element(uint64_t id, mlkv_slice name, record_key *ret_key);   /* E id name */
+void layout_indexed(int record_class, uint64_t id, uint64_t index, record_key *ret_key); /* L, T: id index */
+void layout_id(int record_class, uint64_t id, record_key *ret_key);      /* G, R, W ...: id; also a prefix of E, L, T records of that id */
+static inline mlkv_slice record_key_slice(const record_key *key)
+{
+    return (mlkv_slice){key->bytes, key->size};
+}
+
+void layout_write_header(const key_header *header, unsigned char ret_bytes[LAYOUT_KEY_HEADER_SIZE]);
+/* Splits a K value (after the name) into header and the type's own part. MLKV_E_CORRUPT. */
+int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret_rest);
+
+/* Splits a value whose record key is long into name and rest; for a short one the name is what follows head_size bytes of the record key. MLKV_E_CORRUPT. */
+int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value, mlkv_slice *ret_name, mlkv_slice *ret_rest);
+
+#endif
