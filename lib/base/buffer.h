@@ -13,7 +13,8 @@ void *buffer_extend(mlkv_buffer *buffer, size_t size);
 
 /* Empties rows, keeping their memory. */
 void rows_clear(mlkv_rows *rows);
-/* Adds a copy of value, or an absent item. While rows are being filled items hold offsets, not pointers; rows_finish makes them pointers. */
+/* Adds a copy of value, or an absent item. While rows are being filled items hold offsets, not pointers;
+ * rows_finish makes them pointers, once. */
 int rows_append(mlkv_rows *rows, mlkv_slice value);
 int rows_append_absent(mlkv_rows *rows);
 /* Adds an item of `size` undefined bytes and returns where to write them (valid until the next append), or NULL. size 0 gives non-NULL. */

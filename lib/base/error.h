@@ -7,8 +7,8 @@
 /* Sets this thread's detail text (at most 511 bytes, cut) and returns `result`, so that it can stand in a return statement. */
 int error_set(int result, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
-/* As error_set, for a failed system call: the result follows from the errno `number` (ENOSPC, EDQUOT, EFBIG: MLKV_E_FULL; EACCES, EPERM, EROFS:
- * MLKV_E_PERMISSION; ENOMEM: MLKV_E_MEMORY; ETIMEDOUT: MLKV_E_BUSY; else MLKV_E_IO), and its text is appended. */
+/* As error_set, for a failed system call: the result follows from the errno `number` (ENOSPC, EDQUOT, EFBIG: MLKV_E_FULL;
+ * EACCES, EPERM, EROFS: MLKV_E_PERMISSION; ENOMEM: MLKV_E_MEMORY; ETIMEDOUT: MLKV_E_BUSY; else MLKV_E_IO), and its text is appended. */
 int error_set_system(int number, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* Out of memory, naming what for. */

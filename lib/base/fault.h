@@ -51,11 +51,12 @@ typedef enum {
 typedef enum { FAULT_NONE, FAULT_KILL, FAULT_SLEEP, FAULT_ERROR } fault_action;
 
 #ifdef MLKV_FAULTS
-/* Arms one point: at its `pass`-th passing from now (1 = next) the action happens (KILL: SIGKILL to itself; SLEEP: for `argument` us at that and
- * every later passing; ERROR: FAULT_FAIL yields `argument`, an errno, once). */
+/* Arms one point: at its `pass`-th passing from now (1 = next) the action happens (KILL: SIGKILL to itself; SLEEP: for `argument` us
+ * at that and every later passing; ERROR: FAULT_FAIL yields `argument`, an errno, once). */
 void fault_arm(fault_point point, fault_action action, uint64_t pass, int argument);
 void fault_disarm_all(void);
-/* Counters of passings, FAULT_COUNT of them, from now on kept in `counters` (shared memory of a test), plus the last point passed in counters[FAULT_COUNT]. */
+/* Counters of passings, FAULT_COUNT of them, from now on kept in `counters` (shared memory of a test),
+ * plus the last point passed in counters[FAULT_COUNT]. */
 void fault_counters_place(uint64_t *counters);
 const char *fault_name(fault_point point);
 int fault_pass(fault_point point); /* 0 or an errno */

@@ -1,7 +1,8 @@
 /* lock.h - the two kinds of lock: a thread's (within a process) and a shared one (robust, between processes, in shared memory).
  *
- * A shared lock's owner may die at any instruction; the next taker learns that (LOCK_OWNER_DIED), repairs what the lock guards and goes on. glibc's
- * robust mutex loses a wake-up when the woken waiter is killed before it runs, so waits are made in slices of 20 ms. The wait spins first.
+ * A shared lock's owner may die at any instruction; the next taker learns that (LOCK_OWNER_DIED), repairs what the lock guards and
+ * goes on. glibc's robust mutex loses a wake-up when the woken waiter is killed before it runs, so waits are made in slices of 20 ms.
+ * The wait spins first.
  */
 #ifndef MLKV_BASE_LOCK_H
 #define MLKV_BASE_LOCK_H

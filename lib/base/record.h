@@ -1,20 +1,20 @@
 /* record.h - what every part knows about a record: a key of 1..511 bytes whose first byte is its class, and a value.
  *
- *   class  record key                        value                                 door    for
- *   K      key                               see types/layout.h                    ring    the key itself; a string's value
- *   E      id(8) field                       cell                                  ring    hash fields, set members, zset member -> score
- *   O      id(8) score(8) member             empty                                 ring    zset order
- *   L      id(8) seq(8)                      cell                                  ring    list elements; the dense index of a set
- *   T      id(8) chunk(8)                    cell                                  ring    tensor chunks
- *   X      expiry-ms(8) key                  empty                                 ring    expiry in time order
- *   G      id(8)                             progress                              ring    elements of a deleted life, waiting for the cleaner
- *   C      "keys"                            count(8 LE)                           ring    number of keys in the store (types/entry.c)
- *   D      id(8)                             dictionary                            ring    zstd dictionaries
- *   R      blob id(8)                        count(8 LE)                           ring    references to a blob; 0 never stands here: it goes to W
- *   W      blob id(8)                        empty                                 ring    blobs without reference, waiting for the cleaner
- *   B      blob id(8) piece(4)               blob header, encoded bytes            direct  immutable large data
- *   N      blob id(8)                        session(8 LE)                         direct  blobs written by a session, possibly not yet referenced
- *   S      name                              per name                              LMDB    the store's own: identity, position, counters
+ *   class  record key                        value                         door    for
+ *   K      key                               see types/layout.h            ring    the key itself; a string's value
+ *   E      id(8) field                       cell                          ring    hash fields, set members, zset member -> score
+ *   O      id(8) score(8) member             empty                         ring    zset order
+ *   L      id(8) seq(8)                      cell                          ring    list elements; the dense index of a set
+ *   T      id(8) chunk(8)                    cell                          ring    tensor chunks
+ *   X      expiry-ms(8) key                  empty                         ring    expiry in time order
+ *   G      id(8)                             progress                      ring    elements of a deleted life, waiting for the cleaner
+ *   C      "keys"                            count(8 LE)                   ring    number of keys in the store (types/entry.c)
+ *   D      id(8)                             dictionary                    ring    zstd dictionaries
+ *   R      blob id(8)                        count(8 LE)                   ring    references to a blob; 0 never stands here: it goes to W
+ *   W      blob id(8)                        empty                         ring    blobs without reference, waiting for the cleaner
+ *   B      blob id(8) piece(4)               blob header, encoded bytes    direct  immutable large data
+ *   N      blob id(8)                        session(8 LE)                 direct  blobs written by a session, possibly not yet referenced
+ *   S      name                              per name                      LMDB    the store's own: identity, position, counters
  *
  * ids and numbers in keys are big-endian, so that bytes sort as numbers. A record key of exactly 511 bytes stands for a longer name:
  * it ends in a 16-byte digest, and the value begins with the full name (types/layout.h).

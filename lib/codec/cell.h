@@ -7,7 +7,8 @@
  *   blob:  1     8     blob id (LE), 9: 8 raw size (LE), 17: 4 pieces (LE), 21: 4 raw bytes of each piece but the last (LE); 25 in all
  *
  * A blob's bytes stand in B records, one a piece, each with a header (32 bytes) and its payload:
- *   0 4 magic "MLKB" | 4 1 kind (0 raw, 1 zstd) | 5 3 zero | 8 8 blob id | 16 4 piece | 20 4 raw size | 24 8 xxh3 of the raw bytes, seed = blob id + piece
+ *   0 4 magic "MLKB" | 4 1 kind (0 raw, 1 zstd) | 5 3 zero | 8 8 blob id | 16 4 piece | 20 4 raw size |
+ *   24 8 xxh3 of the raw bytes, seed = blob id + piece
  *
  * Decoders take untrusted bytes: every length is checked, and a bad one is MLKV_E_CORRUPT.
  */

@@ -5,12 +5,18 @@
 #include <mlkv/base.h>
 #include <stdbool.h>
 
-/* Appends one zstd frame (content size in it) of raw to *out if it is smaller than limit bytes; 0, MLKV_ABSENT (not smaller), MLKV_E_MEMORY.
- * A parameter that this libzstd refuses falls away: then it is plain zstd at the default level. */
+/* Appends one zstd frame (content size in it) of raw to *out if it is smaller than limit bytes.
+ * 0, MLKV_ABSENT (not smaller), MLKV_E_MEMORY. A parameter that this libzstd refuses falls away: then it is plain zstd at the
+ * default level. */
 int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out);
 
 /* Decodes a frame into exactly raw_size bytes at `to`. MLKV_E_CORRUPT if it is no such frame. */
 int decompress_into(mlkv_slice frame, void *to, size_t raw_size);
+
+/* Whether `frame` begins an ordinary zstd frame that says it holds exactly raw_size bytes, and can: zstd's densest block is
+ * 128 KiB in 4 bytes. Looks at the frame's header only; to be asked before memory of raw_size bytes is allocated.
+ * 0 or MLKV_E_CORRUPT. */
+int decompress_check(mlkv_slice frame, uint64_t raw_size);
 
 /* Tests only: from now on the parameters beyond the level are refused, as an older libzstd would. */
 void compress_refuse_parameters(bool refuse);

@@ -28,7 +28,8 @@ typedef struct {
     uint64_t ring_bytes;
 } journal_header;
 
-/* What the header file of a possibly dead journal says. MLKV_ABSENT: there is none, or it is none of ours (ret_reason says which; may be NULL). */
+/* What the header file of a possibly dead journal says. MLKV_ABSENT: there is none, or it is none of ours (the detail says
+ * which). MLKV_E_VERSION, or a system's error. */
 int journal_read_header(const char *folder, journal_header *ret_header);
 
 /* Makes head, ring and log for a new generation (only alone in the store, I7): files written, fsynced, renamed, folder fsynced. Ring and log of the same
@@ -41,8 +42,15 @@ int journal_open(const char *folder, const unsigned char uuid[16], bool read_onl
 void journal_close(journal *self);   /* NULL accepted */
 void journal_abandon(journal *self); /* in a forked child: unmaps, closes its descriptors */
 
+/* Makes the ring's pages behind `position` present for writing, without changing a byte: a put to a page not touched before faults (1-2 us). For a background
+ * thread that keeps some MiB ahead of tail through the first lap. Best effort. */
+void journal_prefault(journal *self, uint64_t position, size_t size);
+
 size_t journal_ring_bytes(const journal *self);
 uint64_t journal_generation(const journal *self);
+/* True once journal_create makes a newer generation in this one's place: it marks the old head just before the rename, and raises its `reserved` above
+ * everything, so that a read-only process finds every ring byte overtaken (all of them are in LMDB by then) and opens the new one. */
+bool journal_retired(const journal *self);
 
 /* --- positions (acquire loads; raises are monotonic) --- */
 uint64_t journal_tail(const journal *self);
@@ -88,8 +96,9 @@ bool journal_has_room(const journal *self, size_t frame_size);
  * chain slot, tail. Returns the frame's end, the new tail. */
 uint64_t journal_append(journal *self, uint32_t kind, uint32_t record_count, mlkv_slice payload);
 
-/* After LOCK_OWNER_DIED: what the dead owner wrote above tail is given up; `lmdb_applied` above tail means that it died between a direct commit and its
- * marker: appends that marker (size FRAME_HEADER_SIZE, so it ends exactly at lmdb_applied; anything else is MLKV_E_CORRUPT). */
+/* After LOCK_OWNER_DIED: what the dead owner wrote above tail is given up; `lmdb_applied` above tail means that it died between a direct commit and
+ * its marker: appends that marker (size FRAME_HEADER_SIZE, so it ends exactly at lmdb_applied; anything else is MLKV_E_CORRUPT). The caller has synced
+ * LMDB (R7): applied is raised to the old tail for it. Until this has succeeded once, every journal_lock says LOCK_OWNER_DIED. */
 int journal_take_over(journal *self, uint64_t lmdb_applied);
 
 /* --- reading the ring --- */
@@ -144,8 +153,9 @@ void journal_scan_close(journal_scan *self);
 
 /* --- liveness.c: who is alive (R9) --- */
 typedef struct liveness liveness;
-/* Opens journal.lock (made if needed unless read_only) and takes a shared lock as one of the living. *ret_alone: no other process had it, and this one holds it
- * exclusively until liveness_share. Waits up to timeout_ms while another opener is alone in it. O_CLOEXEC, OFD. */
+/* Opens journal.lock (made if needed unless read_only) and takes a shared lock as one of the living. *ret_alone: no other process had it, and this
+ * one holds it exclusively until liveness_share. Waits up to timeout_ms while another opener is alone in it. O_CLOEXEC, OFD. read_only: takes no
+ * lock; *ret_alone says that no writing process lives; MLKV_E_ABSENT_STORE if there is no journal.lock. */
 int liveness_enter(const char *folder, bool read_only, uint32_t timeout_ms, liveness **ret_liveness, bool *ret_alone);
 /* Exclusive becomes shared. */
 int liveness_share(liveness *self);

@@ -56,14 +56,18 @@ void store_cursor_close(store_cursor *cursor);
 
 /* Takes LMDB's writer lock (waits for another process's applier; a dead one is recovered by LMDB). Reads inside see the newest commit. */
 int store_write_begin(store *self, store_write **ret_write);
+/* The newest position there is. After a process died inside its commit a new snapshot may still show the commit before that one, until
+ * somebody begins a write transaction: who must be sure asks here and not in a read. */
 int store_write_position(store_write *write, store_position *ret_position);
 int store_write_identity(store_write *write, store_identity *ret_identity);
+/* Borrowed until the next put, delete, commit or abort of this handle. */
 int store_write_get(store_write *write, mlkv_slice key, mlkv_slice *ret_value);
 int store_write_set_position(store_write *write, store_position position);
 int store_write_set_identity(store_write *write, const store_identity *identity);
 /* Takes n fresh blob ids from the store's own counter (direct side, I9); never 0. */
 int store_write_take_blob_ids(store_write *write, uint64_t n, uint64_t *ret_first);
-/* Keys in ascending order are fastest (one cursor is kept). value in two parts, joined. */
+/* Keys in ascending order are fastest (one cursor is kept). value in two parts, joined; key and value must not be what store_write_get
+ * lent. MLKV_E_SIZE: more than 4 GiB - 5 bytes. After MLKV_E_FULL, _IO, _CORRUPT the commit fails with the same. */
 int store_write_put(store_write *write, mlkv_slice key, mlkv_slice head, mlkv_slice body);
 /* Deleting what is not there is fine. */
 int store_write_delete(store_write *write, mlkv_slice key);

@@ -63,4 +63,7 @@ int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret
 /* Splits a value whose record key is long into name and rest; for a short one the name is what follows head_size bytes of the record key. MLKV_E_CORRUPT. */
 int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value, mlkv_slice *ret_name, mlkv_slice *ret_rest);
 
+/* How many first bytes of a name stand in its record key whether it is long or not: what a scan for a prefix may use. */
+size_t layout_name_begin(size_t head_size, mlkv_slice name);
+
 #endif

@@ -33,6 +33,8 @@ void op_prefetch(op *o, mlkv_slice record_key);
 int op_put(op *o, mlkv_slice record_key, mlkv_slice value);
 /* value in two parts, joined */
 int op_put_parts(op *o, mlkv_slice record_key, mlkv_slice head, mlkv_slice body);
+/* A value of `size` bytes, to be filled by the caller before the next op_ call. */
+int op_put_reserve(op *o, mlkv_slice record_key, size_t size, void **ret_bytes);
 int op_delete(op *o, mlkv_slice record_key);
 /* An id for a new life of a key. */
 int op_take_id(op *o, uint64_t *ret_id);
@@ -50,6 +52,8 @@ typedef struct {
 } op_value;
 /* Start *value as {0}. raw is read only during the call. MLKV_E_MEMORY, MLKV_E_FULL, MLKV_E_IO, MLKV_E_READONLY. */
 int op_value_prepare(mlkv *view, mlkv_slice raw, op_value *value);
+/* The same for n values at once, which share LMDB commits. as_blobs: each becomes a blob whatever its size (but not an empty one), for data of which the sum is large. */
+int op_values_prepare(mlkv *view, const mlkv_slice *raws, size_t n, bool as_blobs, op_value *values);
 /* In the rule: says that a record put by it refers to the value: counts the reference. Once for each record that does. */
 int op_value_adopt(op *o, op_value *value);
 /* After op_write: frees; a blob that no committed operation adopted is deleted. */

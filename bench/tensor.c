@@ -1,0 +1,146 @@
+/* tensor.c - processes that add into one tensor, beside the same amount by memcpy.
+ *
+ * The parent opens the store and puts a tensor of zeros, then forks: the children use the handle
+ * that they inherited. All begin behind a barrier in shared memory; each adds a tensor of ones many
+ * times. The sum must be exact afterwards. The yardstick: as many processes copy as many bytes
+ * between two private buffers.
+ */
+#include "tensor.h"
+
+#include "measure.h"
+
+#include <mlkv/mlkv.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ELEMENTS = TENSOR_BYTES / 4 };
+
+static const mlkv_tensor shape = {
+    .dtype = MLKV_F32, .dimensions = 2, .shape = {256, ELEMENTS / 256}};
+static const mlkv_slice tensor_key = {"parameters", 10};
+
+static int report(const char *what, int result)
+{
+    fprintf(stderr, "tensor: %s: %s: %s\n", what, mlkv_error_name(result), mlkv_error_detail());
+    return -1;
+}
+
+typedef int (*child_work)(mlkv *db, int times);
+
+static int add_work(mlkv *db, int times)
+{
+    float *ones = malloc(TENSOR_BYTES);
+    int result = ones == NULL ? MLKV_E_MEMORY : MLKV_OK;
+    for (size_t i = 0; result == MLKV_OK && i < ELEMENTS; i++)
+        ones[i] = 1;
+    for (int i = 0; result == MLKV_OK && i < times; i++)
+        result = mlkv_tensor_add(db, tensor_key, 1.0, &shape, ones);
+    if (result != MLKV_OK)
+        report("add", result);
+    free(ones);
+    return result;
+}
+
+static int copy_work(mlkv *db, int times)
+{
+    unsigned char *from = malloc(TENSOR_BYTES), *to = malloc(TENSOR_BYTES);
+    unsigned sum = 0;
+    (void)db;
+    if (from != NULL && to != NULL) {
+        memset(from, 1, TENSOR_BYTES);
+        for (int i = 0; i < times; i++) {
+            from[i % TENSOR_BYTES]++;
+            memcpy(to, from, TENSOR_BYTES);
+            __asm__ volatile("" : : "r"(to) : "memory"); /* every copy is made */
+            sum += to[i % TENSOR_BYTES];
+        }
+    }
+    free(from);
+    free(to);
+    return sum == 0;
+}
+
+/* Runs the work in all processes at once; the time from the barrier to the last end. */
+static int run_children(mlkv *db, child_work work, int times, double *ret_seconds)
+{
+    pthread_barrier_t *barrier =
+        mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_barrierattr_t attributes;
+    int result = 0, started = 0, status;
+    if (barrier == MAP_FAILED)
+        return -1;
+    pthread_barrierattr_init(&attributes);
+    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_barrier_init(barrier, &attributes, TENSOR_PROCESSES + 1);
+    for (; started < TENSOR_PROCESSES; started++) {
+        pid_t child = fork();
+        if (child < 0) {
+            perror("bench: fork");
+            abort(); /* the others wait at the barrier for ever */
+        }
+        if (child == 0) {
+            if (db !=
+                NULL) { /* the child opens the store at its first call: not what is measured */
+                mlkv_tensor_info info = {.size = sizeof info};
+                mlkv_tensor_get_info(db, tensor_key, &info);
+            }
+            pthread_barrier_wait(barrier);
+            _exit(work(db, times) == 0 ? 0 : 1);
+        }
+    }
+    pthread_barrier_wait(barrier);
+    double begun = measure_seconds();
+    while (started-- > 0) {
+        if (wait(&status) < 0 || status != 0)
+            result = -1;
+    }
+    *ret_seconds = measure_seconds() - begun;
+    munmap(barrier, sizeof *barrier);
+    return result;
+}
+
+static int check_sum(mlkv *db, int additions)
+{
+    float *data = malloc(TENSOR_BYTES);
+    int result = data == NULL ? MLKV_E_MEMORY : mlkv_tensor_get(db, tensor_key, data, TENSOR_BYTES);
+    if (result != MLKV_OK)
+        report("get", result);
+    for (size_t i = 0; result == MLKV_OK && i < ELEMENTS; i++) {
+        if (data[i] != (float)additions) {
+            fprintf(stderr, "tensor: element %zu is %g after %d additions of 1\n", i,
+                    (double)data[i], additions);
+            result = MLKV_E_CORRUPT;
+        }
+    }
+    free(data);
+    return result == MLKV_OK ? 0 : -1;
+}
+
+int tensor_run(const char *folder, int additions_each, double *ret_add_ns, double *ret_copy_ns)
+{
+    mlkv *db = NULL;
+    double seconds = 0;
+    int all = TENSOR_PROCESSES * additions_each;
+    float *zeros = calloc(ELEMENTS, sizeof *zeros);
+    int result = zeros == NULL ? -1 : mlkv_open(folder, NULL, &db);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_put(db, tensor_key, &shape, zeros, NULL);
+    free(zeros);
+    if (result != MLKV_OK)
+        report("put", result);
+    if (result == MLKV_OK)
+        result = run_children(db, add_work, additions_each, &seconds);
+    *ret_add_ns = seconds * 1e9 / all;
+    if (result == MLKV_OK)
+        result = check_sum(db, all);
+    int closed = mlkv_close(db);
+    if (result == MLKV_OK)
+        result = run_children(NULL, copy_work, additions_each, &seconds);
+    *ret_copy_ns = seconds * 1e9 / all;
+    return result == MLKV_OK && closed == MLKV_OK ? 0 : -1;
+}

@@ -1,0 +1,274 @@
+/* cell.c - cells and the pieces of blobs, as cell.h lays their bytes out.
+ *
+ *   cell:  kind | raw bytes                     piece:  "MLKB" kind 000 | blob id | piece, raw size
+ * | checksum | payload kind | raw size | zstd frame kind | id | size | pieces, piece size
+ *
+ * Invariants:
+ *  1. A compressed form is chosen only if it is at least an eighth smaller than the raw bytes, its
+ * header counted; so most reads of poorly compressible values (weights, embeddings) borrow or copy
+ * instead of decoding.
+ *  2. On failure *out has the content that it had.
+ *  3. Decoders believe no length: kinds, sizes and counts are checked against each other and
+ * against the bytes that are there, before memory is allocated by them. What follows a frame or a
+ * header without belonging to it is an error.
+ *  4. A piece's checksum is over its raw bytes and seeded by its place, so a right piece in a wrong
+ * place is found too.
+ *
+ * No state, no locks.
+ */
+#include "codec/cell.h"
+
+#include "base/buffer.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "codec/compress.h"
+
+/* Offsets of the fields, as in cell.h. */
+enum { AT_KIND = 0, AT_RAW = 1, AT_SIZE = 1, AT_FRAME = 9 };
+enum { AT_BLOB_ID = 1, AT_BLOB_RAW_SIZE = 9, AT_BLOB_PIECES = 17, AT_BLOB_PIECE_SIZE = 21 };
+enum {
+    AT_PIECE_KIND = 4,
+    AT_PIECE_ZERO = 5,
+    AT_PIECE_ID = 8,
+    AT_PIECE_NUMBER = 16,
+    AT_PIECE_SIZE = 20,
+    AT_PIECE_SUM = 24
+};
+
+_Static_assert((int)AT_FRAME == (int)CELL_ZSTD_HEADER_SIZE, "cell.h");
+_Static_assert(AT_BLOB_PIECE_SIZE + 4 == CELL_BLOB_SIZE, "cell.h");
+_Static_assert(AT_PIECE_SUM + 8 == BLOB_HEADER_SIZE, "cell.h");
+
+static const unsigned char piece_magic[4] = {'M', 'L', 'K', 'B'};
+
+/* Appends raw's frame if, with `header_size` bytes before it, it is at least an eighth smaller than
+ * raw. 0, MLKV_ABSENT, MLKV_E_MEMORY. */
+static int compress_if_worth(const cell_options *options, size_t header_size, mlkv_slice raw,
+                             mlkv_buffer *out)
+{
+    size_t most = raw.size - raw.size / 8 - (raw.size % 8 != 0);
+    if (raw.size < options->threshold_bytes || most <= header_size)
+        return MLKV_ABSENT;
+    return compress_append(raw, options->level, most - header_size + 1, out);
+}
+
+int cell_encode(const cell_options *options, mlkv_slice raw, mlkv_buffer *out)
+{
+    size_t start = out->size;
+    unsigned char header[CELL_ZSTD_HEADER_SIZE] = {CELL_ZSTD};
+    store_le64(header + AT_SIZE, raw.size);
+    int result = buffer_append(out, header, sizeof header);
+    if (result != 0)
+        return result;
+    result = compress_if_worth(options, sizeof header, raw, out);
+    if (result == 0)
+        return 0;
+    out->size = start;
+    if (result != MLKV_ABSENT)
+        return result;
+    unsigned char kind = CELL_RAW;
+    result = buffer_append(out, &kind, sizeof kind);
+    if (result == 0)
+        result = buffer_append(out, raw.data, raw.size);
+    if (result != 0)
+        out->size = start;
+    return result;
+}
+
+/* Whether the four numbers fit each other. */
+static bool blob_valid(const cell_blob *blob)
+{
+    if (blob->piece_size == 0 || blob->piece_size > BLOB_PIECE_SIZE_MAX)
+        return false;
+    return blob->pieces == blob->size / blob->piece_size + (blob->size % blob->piece_size != 0);
+}
+
+int cell_encode_blob(const cell_blob *blob, mlkv_buffer *out)
+{
+    if (!blob_valid(blob))
+        return error_set(MLKV_E_ARGUMENT, "a blob of %llu bytes does not have %u pieces of %u",
+                         (unsigned long long)blob->size, (unsigned)blob->pieces,
+                         (unsigned)blob->piece_size);
+    unsigned char bytes[CELL_BLOB_SIZE] = {CELL_BLOB};
+    store_le64(bytes + AT_BLOB_ID, blob->id);
+    store_le64(bytes + AT_BLOB_RAW_SIZE, blob->size);
+    store_le32(bytes + AT_BLOB_PIECES, blob->pieces);
+    store_le32(bytes + AT_BLOB_PIECE_SIZE, blob->piece_size);
+    return buffer_append(out, bytes, sizeof bytes);
+}
+
+static int inspect_blob(mlkv_slice cell, uint64_t *ret_raw_size, cell_blob *ret_blob)
+{
+    const unsigned char *bytes = cell.data;
+    if (cell.size != CELL_BLOB_SIZE)
+        return error_set(MLKV_E_CORRUPT, "a blob's cell has %zu bytes instead of %d", cell.size,
+                         CELL_BLOB_SIZE);
+    cell_blob blob = {
+        .id = load_le64(bytes + AT_BLOB_ID),
+        .size = load_le64(bytes + AT_BLOB_RAW_SIZE),
+        .pieces = load_le32(bytes + AT_BLOB_PIECES),
+        .piece_size = load_le32(bytes + AT_BLOB_PIECE_SIZE),
+    };
+    if (!blob_valid(&blob))
+        return error_set(MLKV_E_CORRUPT, "blob %llu of %llu bytes cannot have %u pieces of %u",
+                         (unsigned long long)blob.id, (unsigned long long)blob.size,
+                         (unsigned)blob.pieces, (unsigned)blob.piece_size);
+    *ret_raw_size = blob.size;
+    if (ret_blob != NULL)
+        *ret_blob = blob;
+    return 0;
+}
+
+/* The frame inside a ZSTD cell, once it is known that the header is whole and says what the frame
+ * says. */
+static int inspect_zstd(mlkv_slice cell, uint64_t *ret_raw_size, mlkv_slice *ret_frame)
+{
+    const unsigned char *bytes = cell.data;
+    if (cell.size < CELL_ZSTD_HEADER_SIZE)
+        return error_set(MLKV_E_CORRUPT, "a compressed cell has %zu bytes, fewer than its header",
+                         cell.size);
+    uint64_t raw_size = load_le64(bytes + AT_SIZE);
+    mlkv_slice frame = slice_of(bytes + AT_FRAME, cell.size - AT_FRAME);
+    int result = decompress_check(frame, raw_size);
+    if (result != 0)
+        return result;
+    *ret_raw_size = raw_size;
+    *ret_frame = frame;
+    return 0;
+}
+
+/* cell_inspect, with the frame of a ZSTD cell. */
+static int inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_blob *ret_blob,
+                   mlkv_slice *ret_frame)
+{
+    if (cell.size == 0)
+        return error_set(MLKV_E_CORRUPT, "a cell is empty");
+    int kind = ((const unsigned char *)cell.data)[AT_KIND];
+    int result = 0;
+    uint64_t raw_size = cell.size - AT_RAW;
+    if (kind == CELL_ZSTD)
+        result = inspect_zstd(cell, &raw_size, ret_frame);
+    else if (kind == CELL_BLOB)
+        result = inspect_blob(cell, &raw_size, ret_blob);
+    else if (kind != CELL_RAW)
+        result = error_set(MLKV_E_CORRUPT, "a cell's kind is %d", kind);
+    if (result != 0)
+        return result;
+    if (ret_kind != NULL)
+        *ret_kind = kind;
+    if (ret_raw_size != NULL)
+        *ret_raw_size = raw_size;
+    return 0;
+}
+
+int cell_inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_blob *ret_blob)
+{
+    mlkv_slice frame;
+    return inspect(cell, ret_kind, ret_raw_size, ret_blob, &frame);
+}
+
+int cell_decode(mlkv_slice cell, mlkv_buffer *out)
+{
+    int kind;
+    uint64_t raw_size;
+    mlkv_slice frame;
+    int result = inspect(cell, &kind, &raw_size, NULL, &frame);
+    if (result != 0)
+        return result;
+    if (kind == CELL_BLOB)
+        return error_set(MLKV_E_ARGUMENT, "a blob's cell holds no bytes: they are in its pieces");
+    if (kind == CELL_RAW)
+        return buffer_append(out, (const unsigned char *)cell.data + AT_RAW, cell.size - AT_RAW);
+    size_t start = out->size;
+    void *to = buffer_extend(out, raw_size);
+    if (to == NULL)
+        return MLKV_E_MEMORY;
+    result = decompress_into(frame, to, raw_size);
+    if (result != 0)
+        out->size = start;
+    return result;
+}
+
+bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw)
+{
+    const unsigned char *bytes = cell.data;
+    if (cell.size == 0 || bytes[AT_KIND] != CELL_RAW)
+        return false;
+    *ret_raw = slice_of(bytes + AT_RAW, cell.size - AT_RAW);
+    return true;
+}
+
+int blob_piece_encode(const cell_options *options, uint64_t id, uint32_t piece, mlkv_slice raw,
+                      mlkv_buffer *out)
+{
+    if (raw.size > BLOB_PIECE_SIZE_MAX)
+        return error_set(MLKV_E_SIZE, "piece %u of blob %llu would have %zu bytes; the limit is %d",
+                         (unsigned)piece, (unsigned long long)id, raw.size, BLOB_PIECE_SIZE_MAX);
+    size_t start = out->size;
+    unsigned char header[BLOB_HEADER_SIZE] = {0};
+    memcpy(header, piece_magic, sizeof piece_magic);
+    header[AT_PIECE_KIND] = CELL_ZSTD;
+    store_le64(header + AT_PIECE_ID, id);
+    store_le32(header + AT_PIECE_NUMBER, piece);
+    store_le32(header + AT_PIECE_SIZE, (uint32_t)raw.size);
+    store_le64(header + AT_PIECE_SUM, hash_checksum(raw.data, raw.size, id + piece));
+    int result = buffer_append(out, header, sizeof header);
+    if (result != 0)
+        return result;
+    result = compress_if_worth(options, 0, raw, out);
+    if (result == MLKV_ABSENT) {
+        ((unsigned char *)out->data)[start + AT_PIECE_KIND] = CELL_RAW;
+        result = buffer_append(out, raw.data, raw.size);
+    }
+    if (result != 0)
+        out->size = start;
+    return result;
+}
+
+/* What is wrong with a piece's header, or NULL. */
+static const char *piece_fault(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size)
+{
+    const unsigned char *bytes = stored.data;
+    if (stored.size < BLOB_HEADER_SIZE)
+        return "it is shorter than its header";
+    if (memcmp(bytes, piece_magic, sizeof piece_magic) != 0)
+        return "it does not begin with MLKB";
+    if (bytes[AT_PIECE_KIND] != CELL_RAW && bytes[AT_PIECE_KIND] != CELL_ZSTD)
+        return "its kind is unknown";
+    if ((bytes[AT_PIECE_ZERO] | bytes[AT_PIECE_ZERO + 1] | bytes[AT_PIECE_ZERO + 2]) != 0)
+        return "bytes that must be zero are not";
+    if (load_le64(bytes + AT_PIECE_ID) != id)
+        return "it says that it belongs to another blob";
+    if (load_le32(bytes + AT_PIECE_NUMBER) != piece)
+        return "it says that it is another piece";
+    if (load_le32(bytes + AT_PIECE_SIZE) != raw_size)
+        return "its raw size is not what the blob's is";
+    if (bytes[AT_PIECE_KIND] == CELL_RAW && stored.size - BLOB_HEADER_SIZE != raw_size)
+        return "its payload has another length than it says";
+    return NULL;
+}
+
+int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, size_t raw_size)
+{
+    const char *fault = piece_fault(id, piece, stored, raw_size);
+    if (fault == NULL) {
+        const unsigned char *bytes = stored.data;
+        mlkv_slice payload = slice_of(bytes + BLOB_HEADER_SIZE, stored.size - BLOB_HEADER_SIZE);
+        int result = 0;
+        if (bytes[AT_PIECE_KIND] == CELL_RAW)
+            bytes_copy(to, payload.data, raw_size);
+        else
+            result = decompress_into(payload, to, raw_size);
+        if (result == MLKV_E_MEMORY)
+            return result;
+        if (result != 0)
+            fault = mlkv_error_detail();
+        else if (hash_checksum(to, raw_size, id + piece) != load_le64(bytes + AT_PIECE_SUM))
+            fault = "its checksum is wrong";
+    }
+    if (fault == NULL)
+        return 0;
+    return error_set(MLKV_E_CORRUPT, "piece %u of blob %llu: %s", (unsigned)piece,
+                     (unsigned long long)id, fault);
+}

@@ -1,0 +1,165 @@
+/* compress.c - zstd frames, with a context for each thread.
+ *
+ * State: per thread, a compression and a decompression context (some 100 KiB to 1 MiB each, made at
+ * first use), held by a pthread key whose destructor frees them when the thread ends; for the
+ * process, the key and the tests' switch.
+ *
+ * Invariants:
+ *  1. Every frame written has its content size in it and can be read by any libzstd >= 1.0.
+ *  2. A decoded frame is a single ordinary one (not a skippable one), says exactly the size that
+ * the caller expects, and nothing follows it. No memory is allocated by what a frame claims: the
+ * destination is the caller's.
+ *  3. A parameter that libzstd refuses costs compression, never correctness.
+ *
+ * No locks: contexts are the thread's own.
+ */
+#include "codec/compress.h"
+
+#include "base/buffer.h"
+#include "base/bytes.h"
+#include "base/error.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+_Static_assert(ZSTD_VERSION_NUMBER >= 10400, "ZSTD_compress2 is stable since 1.4.0");
+
+/* The densest that zstd can be: a block is at most 128 KiB and takes at least a 3-byte header and
+ * one byte. */
+enum { BLOCK_RAW_SIZE_MAX = 128 * 1024, BLOCK_SIZE_MIN = 4 };
+
+typedef struct {
+    ZSTD_CCtx *compress;
+    ZSTD_DCtx *decompress;
+    int level; /* that the sticky parameters of `compress` are set to, if `level_set` */
+    bool level_set;
+} contexts;
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static int key_error;
+static bool parameters_refused;
+
+static void contexts_free(void *pointer)
+{
+    contexts *own = pointer;
+    ZSTD_freeCCtx(own->compress);
+    ZSTD_freeDCtx(own->decompress);
+    free(own);
+}
+
+static void key_make(void)
+{
+    key_error = pthread_key_create(&key, contexts_free);
+}
+
+/* This thread's contexts, or NULL. */
+static contexts *contexts_get(void)
+{
+    pthread_once(&key_once, key_make);
+    if (key_error != 0)
+        return NULL;
+    contexts *own = pthread_getspecific(key);
+    if (own != NULL)
+        return own;
+    own = calloc(1, sizeof *own);
+    if (own != NULL && pthread_setspecific(key, own) != 0) {
+        free(own);
+        own = NULL;
+    }
+    return own;
+}
+
+void compress_refuse_parameters(bool refuse)
+{
+    __atomic_store_n(&parameters_refused, refuse, __ATOMIC_RELAXED);
+}
+
+/* Sets the sticky parameters. False if libzstd refuses one. */
+static bool parameters_set(contexts *own, int level)
+{
+    if (__atomic_load_n(&parameters_refused, __ATOMIC_RELAXED))
+        return false;
+    if (own->level_set && own->level == level)
+        return true;
+    own->level_set =
+        !ZSTD_isError(ZSTD_CCtx_setParameter(own->compress, ZSTD_c_compressionLevel, level)) &&
+        !ZSTD_isError(ZSTD_CCtx_setParameter(own->compress, ZSTD_c_contentSizeFlag, 1));
+    own->level = level;
+    return own->level_set;
+}
+
+int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out)
+{
+    size_t bound = ZSTD_compressBound(raw.size);
+    if (limit == 0 || ZSTD_isError(bound))
+        return MLKV_ABSENT;
+    contexts *own = contexts_get();
+    if (own != NULL && own->compress == NULL)
+        own->compress = ZSTD_createCCtx();
+    if (own == NULL || own->compress == NULL)
+        return error_set_memory("compression");
+    /* no more room than the limit: zstd gives up as soon as the frame outgrows it */
+    size_t room = bound < limit ? bound : limit - 1;
+    size_t place = out->size;
+    void *to = buffer_extend(out, room);
+    if (to == NULL)
+        return MLKV_E_MEMORY;
+    size_t size =
+        parameters_set(own, level)
+            ? ZSTD_compress2(own->compress, to, room, raw.data, raw.size)
+            : ZSTD_compressCCtx(own->compress, to, room, raw.data, raw.size, ZSTD_CLEVEL_DEFAULT);
+    out->size = ZSTD_isError(size) ? place : place + size;
+    if (!ZSTD_isError(size))
+        return 0;
+    /* Memory is worth telling; for any other reason the bytes are kept as they are, which is never
+     * wrong. */
+    return ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation ? error_set_memory("compression")
+                                                                   : MLKV_ABSENT;
+}
+
+int decompress_check(mlkv_slice frame, uint64_t raw_size)
+{
+    if (frame.size < 4 || load_le32(frame.data) != ZSTD_MAGICNUMBER)
+        return error_set(MLKV_E_CORRUPT, "compressed bytes do not begin as a zstd frame does");
+    unsigned long long claimed = ZSTD_getFrameContentSize(frame.data, frame.size);
+    if (claimed == ZSTD_CONTENTSIZE_ERROR || claimed == ZSTD_CONTENTSIZE_UNKNOWN)
+        return error_set(MLKV_E_CORRUPT, "a zstd frame does not say its size");
+    if (claimed != raw_size)
+        return error_set(MLKV_E_CORRUPT, "a zstd frame holds %llu bytes instead of %llu", claimed,
+                         (unsigned long long)raw_size);
+    if (raw_size / BLOCK_RAW_SIZE_MAX > frame.size / BLOCK_SIZE_MIN)
+        return error_set(MLKV_E_CORRUPT, "a zstd frame of %zu bytes cannot hold %llu", frame.size,
+                         claimed);
+    return 0;
+}
+
+int decompress_into(mlkv_slice frame, void *to, size_t raw_size)
+{
+    int result = decompress_check(frame, raw_size);
+    if (result != 0)
+        return result;
+    size_t used = ZSTD_findFrameCompressedSize(frame.data, frame.size);
+    if (ZSTD_isError(used))
+        return error_set(MLKV_E_CORRUPT, "a zstd frame is broken: %s", ZSTD_getErrorName(used));
+    if (used != frame.size)
+        return error_set(MLKV_E_CORRUPT, "%zu bytes follow a zstd frame", frame.size - used);
+    contexts *own = contexts_get();
+    if (own != NULL && own->decompress == NULL)
+        own->decompress = ZSTD_createDCtx();
+    if (own == NULL || own->decompress == NULL)
+        return error_set_memory("decompression");
+    unsigned char nowhere = 0;
+    size_t size = ZSTD_decompressDCtx(own->decompress, to != NULL ? to : &nowhere, raw_size,
+                                      frame.data, frame.size);
+    if (ZSTD_isError(size) && ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation)
+        return error_set_memory("decompression");
+    if (ZSTD_isError(size))
+        return error_set(MLKV_E_CORRUPT, "a zstd frame is broken: %s", ZSTD_getErrorName(size));
+    if (size != raw_size)
+        return error_set(MLKV_E_CORRUPT, "a zstd frame gave %zu bytes instead of %zu", size,
+                         raw_size);
+    return 0;
+}

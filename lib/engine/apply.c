@@ -1,0 +1,135 @@
+/* apply.c - frames of (applied, tail] into LMDB, in one transaction that ends on a frame boundary and carries the new position.
+ *
+ * R3: `applied` is read inside the write transaction, the tail after it; every drain, even an empty one, raises the header's applied to LMDB's. If LMDB turns out to be
+ * ahead of the header, somebody died between commit and raise: LMDB is synced by force before the header moves (R7).
+ * A batch is bounded by the pages it may touch (options.batch_bytes), so that LMDB never spills.
+ * Locks: LMDB's write lock (one applier at a time, whichever process), under the drain lock, by which callers of one process share a commit.
+ */
+#include "engine/engine.h"
+
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/lock.h"
+
+enum { PAGE_SIZE = 4096 };
+
+/* Adds whole frames while they fit the page budget. *ret_position: the end of the last one. */
+static int collect_frames(engine *self, collected *into, store_position *position, uint64_t tail)
+{
+    journal *log = engine_journal(self);
+    store_info info;
+    int result = store_get_info(self->store, &info);
+    uint64_t budget = self->options.batch_bytes / PAGE_SIZE;
+    while (result == MLKV_OK && position->applied < tail) {
+        journal_frame frame;
+        result = journal_borrow_frame(log, position->applied, tail, &frame);
+        if (result == MLKV_ABSENT)
+            result = error_set(MLKV_E_CORRUPT, "journal: the frame at %llu is gone before it was applied", (unsigned long long)position->applied);
+        if (result == MLKV_OK)
+            result = collect_add(into, &frame);
+        if (result == MLKV_OK)
+            *position = (store_position){frame.end, frame.next_id, frame.checksum};
+        if (collect_pages(into, info.tree_pages) >= budget)
+            break;
+    }
+    return result;
+}
+
+/* What another applier committed but could not announce. */
+static int announce(engine *self, uint64_t applied)
+{
+    journal *log = engine_journal(self);
+    if (applied <= journal_applied(log))
+        return MLKV_OK;
+    int result = store_sync(self->store);
+    if (result == MLKV_OK)
+        journal_raise_applied(log, applied);
+    return result;
+}
+
+/* Inside the write transaction: 0 filled, MLKV_ABSENT nothing to do. */
+static int fill(engine *self, store_write *write, collected *into, uint64_t *ret_end, bool *ret_more)
+{
+    journal *log = engine_journal(self);
+    store_position position;
+    int result = store_write_position(write, &position);
+    if (result == MLKV_OK)
+        result = announce(self, position.applied);
+    if (result != MLKV_OK)
+        return result;
+    uint64_t tail = journal_tail(log);
+    if (position.applied >= tail)
+        return MLKV_ABSENT;
+    result = collect_frames(self, into, &position, tail);
+    FAULT_POINT(APPLY_COLLECTED);
+    uint64_t put = 0;
+    if (result == MLKV_OK)
+        result = collect_write(into, write, &put);
+    if (result == MLKV_OK)
+        result = store_write_set_position(write, position);
+    atomic_fetch_add_explicit(&self->counters.records_applied, put, memory_order_relaxed);
+    *ret_end = position.applied;
+    *ret_more = position.applied < tail;
+    return result;
+}
+
+static int apply_once(engine *self, bool *ret_more)
+{
+    store_write *write = NULL;
+    collected *into = NULL;
+    uint64_t end = 0;
+    *ret_more = false;
+    int result = collect_create(&into);
+    if (result == MLKV_OK)
+        result = store_write_begin(self->store, &write);
+    if (result != MLKV_OK)
+        goto done;
+    FAULT_POINT(APPLY_LOCKED);
+    result = fill(self, write, into, &end, ret_more);
+    if (result != MLKV_OK) {
+        store_write_abort(write);
+        goto done;
+    }
+    FAULT_POINT(APPLY_PUT);
+    result = store_write_commit(write);
+    if (result == MLKV_OK) {
+        FAULT_POINT(APPLY_COMMITTED);
+        journal_raise_applied(engine_journal(self), end);
+        FAULT_POINT(APPLY_RAISED);
+        atomic_fetch_add_explicit(&self->counters.batches_applied, 1, memory_order_relaxed);
+    } else if (result == MLKV_E_IO || result == MLKV_E_POISONED) {
+        journal_poison(engine_journal(self), mlkv_error_detail()); /* what the disk holds is unknown now */
+    }
+done:
+    collect_destroy(into);
+    return result == MLKV_ABSENT ? MLKV_OK : result;
+}
+
+int engine_apply(engine *self, bool *ret_more)
+{
+    lock_take(&self->drain_lock);
+    int result = journal_check(engine_journal(self));
+    if (result == MLKV_OK)
+        result = apply_once(self, ret_more);
+    lock_release(&self->drain_lock);
+    return result;
+}
+
+int engine_apply_until(engine *self, uint64_t position)
+{
+    journal *log = engine_journal(self);
+    while (journal_applied(log) < position) {
+        lock_take(&self->drain_lock);
+        int result = MLKV_OK;
+        bool more;
+        if (journal_applied(log) < position) {
+            result = journal_check(log);
+            if (result == MLKV_OK)
+                result = apply_once(self, &more);
+        }
+        lock_release(&self->drain_lock);
+        if (result != MLKV_OK)
+            return result;
+    }
+    return MLKV_OK;
+}

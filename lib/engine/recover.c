@@ -1,0 +1,333 @@
+/* recover.c - opening a store, recovering what a crash left, and closing it.
+ *
+ * Alone in the store (nobody else holds liveness, I7):
+ *   1 LMDB opens; a write transaction reads identity and position; a forced sync (R7).
+ *   2 clean: the journal must hold nothing newer (a clean LMDB restored from a backup beside a newer journal is refused). Unclean: journal and LMDB must belong together
+ *     and LMDB must not be older than the header's applied; the frames from LMDB's position on are scanned (R6) and applied. Refusals can be waived (accept_loss).
+ *   3 LMDB is marked clean. New journal files of a new generation are made, fsynced, renamed. Only then LMDB is marked unclean with that generation.
+ * A crash between any two steps leaves a state that the same procedure takes: before 3 it repeats itself; between the new files and the last mark LMDB is clean and the
+ * new journal is empty.
+ * Not alone: the journal that the others use is mapped. Read-only: never recovers, takes no part in liveness; needs a clean store or a living writer.
+ * Locks: none yet; exclusive liveness keeps everybody else out.
+ */
+#include "engine/engine.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/lock.h"
+#include "base/random.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct {
+    store_identity identity;
+    store_position position;
+    journal_header header;
+    bool has_header;
+} found_state;
+
+static int read_store(engine *self, found_state *found)
+{
+    store_write *write = NULL;
+    int result = store_write_begin(self->store, &write);
+    if (result != MLKV_OK)
+        return result;
+    result = store_write_identity(write, &found->identity);
+    if (result == MLKV_OK)
+        result = store_write_position(write, &found->position);
+    store_write_abort(write);
+    return result == MLKV_OK ? store_sync(self->store) : result;
+}
+
+/* Why journal and LMDB must not be joined, or NULL. */
+static const char *mismatch(const found_state *found)
+{
+    const journal_header *header = &found->header;
+    const store_identity *identity = &found->identity;
+    if (!found->has_header)
+        return identity->clean ? NULL : "the journal is missing, and the store was not closed";
+    bool same_store = memcmp(header->uuid, identity->uuid, sizeof header->uuid) == 0;
+    bool same_generation = same_store && header->generation == identity->generation;
+    if (identity->clean) {
+        if (same_generation)
+            return header->tail > found->position.applied ? "the journal holds writes that LMDB, though marked clean, does not" : NULL;
+        return header->tail > header->base ? "the journal belongs to another state of this store, and holds writes" : NULL;
+    }
+    if (!same_store)
+        return "the journal belongs to another store";
+    if (!same_generation)
+        return "the journal is of another generation";
+    return header->applied > found->position.applied ? "LMDB is older than the journal: it was replaced by a backup" : NULL;
+}
+
+static int apply_batch(engine *self, journal_scan *scan, uint64_t tail, found_state *found)
+{
+    store_write *write = NULL;
+    collected *into = NULL;
+    store_info info;
+    uint64_t put;
+    int result = collect_create(&into);
+    if (result == MLKV_OK)
+        result = store_get_info(self->store, &info);
+    while (result == MLKV_OK && found->position.applied < tail && collect_pages(into, info.tree_pages) < self->options.batch_bytes / 4096) {
+        journal_frame frame;
+        result = journal_scan_frame(scan, found->position.applied, &frame);
+        if (result == MLKV_OK)
+            result = collect_add(into, &frame);
+        if (result == MLKV_OK)
+            found->position = (store_position){frame.end, frame.next_id, frame.checksum};
+    }
+    if (result == MLKV_OK)
+        result = store_write_begin(self->store, &write);
+    if (result == MLKV_OK) {
+        result = collect_write(into, write, &put);
+        if (result == MLKV_OK)
+            result = store_write_set_position(write, found->position);
+        if (result == MLKV_OK)
+            result = store_write_commit(write);
+        else
+            store_write_abort(write);
+    }
+    collect_destroy(into);
+    return result;
+}
+
+static int replay(engine *self, found_state *found)
+{
+    journal_scan *scan = NULL;
+    uint64_t tail, next_id;
+    int result = journal_scan_open(self->path, found->identity.generation, found->position.applied, found->position.chain, &scan, &tail, &next_id);
+    if (result == MLKV_ABSENT)
+        return MLKV_OK;
+    FAULT_POINT(RECOVER_SCANNED);
+    while (result == MLKV_OK && found->position.applied < tail)
+        result = apply_batch(self, scan, tail, found);
+    journal_scan_close(scan);
+    return result;
+}
+
+static int set_state(engine *self, const found_state *found)
+{
+    store_write *write = NULL;
+    int result = store_write_begin(self->store, &write);
+    if (result != MLKV_OK)
+        return result;
+    result = store_write_set_identity(write, &found->identity);
+    if (result == MLKV_OK)
+        result = store_write_set_position(write, found->position);
+    if (result == MLKV_OK)
+        return store_write_commit(write);
+    store_write_abort(write);
+    return result;
+}
+
+/* Step 3. */
+static int begin_generation(engine *self, found_state *found)
+{
+    found->identity.clean = true;
+    int result = set_state(self, found);
+    FAULT_POINT(RECOVER_APPLIED);
+    uint64_t generation = 0;
+    while (result == MLKV_OK && (generation == 0 || generation == found->identity.generation))
+        result = random_system(&generation, sizeof generation);
+    uint64_t next_id = found->position.next_id != 0 ? found->position.next_id : 1;
+    if (result == MLKV_OK)
+        result = journal_create(self->path, found->identity.uuid, generation, found->position.applied, next_id, self->options.ring_bytes);
+    if (result != MLKV_OK)
+        return result;
+    FAULT_POINT(RECOVER_FILES);
+    found->identity.generation = generation;
+    found->identity.clean = false;
+    result = set_state(self, found);
+    FAULT_POINT(RECOVER_DONE);
+    return result;
+}
+
+static int recover(engine *self)
+{
+    found_state found = {.has_header = false};
+    FAULT_POINT(RECOVER_BEGUN);
+    int result = read_store(self, &found);
+    if (result != MLKV_OK)
+        return result;
+    result = journal_read_header(self->path, &found.header);
+    if (result < 0 && !self->options.accept_loss)
+        return result;
+    found.has_header = result == MLKV_OK;
+    const char *why = mismatch(&found);
+    if (why != NULL && !self->options.accept_loss)
+        return error_set(MLKV_E_MISMATCH, "%s: %s (MLKV_ACCEPT_LOSS opens it with what LMDB holds)", self->path, why);
+    if (why == NULL && !found.identity.clean) {
+        result = replay(self, &found);
+        if (result != MLKV_OK)
+            return result;
+    }
+    if (found.has_header && found.header.tail > found.position.applied)
+        found.position.applied = found.header.tail; /* positions only grow, even where writes were given up */
+    found.position.chain = 0; /* the first frame of a generation has no predecessor */
+    return begin_generation(self, &found);
+}
+
+static int open_journal(engine *self)
+{
+    store_read *read = NULL;
+    store_identity identity;
+    journal *log = NULL;
+    pending *above = NULL;
+    int result = store_read_begin(self->store, &read);
+    if (result == MLKV_OK)
+        result = store_read_identity(read, &identity);
+    store_read_end(read);
+    if (result == MLKV_OK)
+        result = journal_open(self->path, identity.uuid, self->options.read_only, &log);
+    if (result == MLKV_ABSENT && self->options.read_only && identity.clean)
+        return MLKV_OK;
+    if (result == MLKV_ABSENT)
+        result = error_set(MLKV_E_MISMATCH, "%s: other processes have it open, but its journal is gone", self->path);
+    if (result == MLKV_OK)
+        result = pending_create(log, &above);
+    if (result != MLKV_OK) {
+        journal_close(log);
+        return result;
+    }
+    uint64_t start = journal_applied(log);
+    pending_reset(above, start);
+    cache_reset(self->cache, start);
+    atomic_store(&self->journal, log);
+    atomic_store(&self->pending, above);
+    atomic_store(&self->reaching, start);
+    atomic_store(&self->cursor, start);
+    return MLKV_OK;
+}
+
+/* Read-only: a store that nobody has open must be clean. */
+static int check_readable(engine *self, bool alone)
+{
+    store_read *read = NULL;
+    store_identity identity = {.clean = false};
+    int result = alone ? store_read_begin(self->store, &read) : MLKV_OK;
+    if (result == MLKV_OK && alone)
+        result = store_read_identity(read, &identity);
+    store_read_end(read);
+    if (result == MLKV_OK && alone && !identity.clean)
+        return error_set(MLKV_E_RECOVERY, "%s was not closed: open it once for writing", self->path);
+    return result;
+}
+
+static int make_folder(const engine *self)
+{
+    if (!self->options.create || mkdir(self->path, 0700) == 0 || errno == EEXIST)
+        return MLKV_OK;
+    return error_set_system(errno, "cannot make the folder %s", self->path);
+}
+
+static int open_parts(engine *self)
+{
+    bool alone = false;
+    int result = make_folder(self);
+    if (result == MLKV_OK && !self->options.create && access(self->path, F_OK) != 0)
+        result = error_set(MLKV_E_ABSENT_STORE, "there is no folder %s", self->path);
+    if (result == MLKV_OK)
+        result = liveness_enter(self->path, self->options.read_only, self->options.lock_timeout_ms, &self->liveness, &alone);
+    if (result == MLKV_OK)
+        result = store_open(self->path, self->options.create, self->options.read_only, &self->store);
+    if (result == MLKV_OK)
+        result = cache_create(self->options.cache_bytes, &self->cache);
+    if (result == MLKV_OK && self->options.read_only)
+        result = check_readable(self, alone);
+    if (result == MLKV_OK && alone && !self->options.read_only)
+        result = recover(self);
+    if (result == MLKV_OK)
+        result = open_journal(self);
+    if (result == MLKV_OK && alone && !self->options.read_only)
+        result = liveness_share(self->liveness);
+    return result;
+}
+
+static void free_parts(engine *self)
+{
+    pending_destroy(atomic_load(&self->pending));
+    journal_close(engine_journal(self));
+    engine_free_retired(self);
+    cache_destroy(self->cache);
+    store_close(self->store);
+    liveness_leave(self->liveness);
+    mlkv_buffer_free(&self->frame_buffer);
+    self->store = NULL;
+    self->cache = NULL;
+    self->liveness = NULL;
+    atomic_store(&self->journal, NULL);
+    atomic_store(&self->pending, NULL);
+}
+
+int engine_open(engine *self)
+{
+    lock_init(&self->catchup_lock);
+    lock_init(&self->drain_lock);
+    lock_init(&self->blob_lock);
+    int result = open_parts(self);
+    if (result == MLKV_OK)
+        result = engine_background_start(self);
+    if (result != MLKV_OK)
+        free_parts(self);
+    return result;
+}
+
+/* The last of all processes: everything into LMDB, and the mark that says so. */
+static int close_clean(engine *self)
+{
+    store_write *write = NULL;
+    store_identity identity;
+    journal *log = engine_journal(self);
+    int result = engine_mend(self);
+    if (result == MLKV_OK)
+        result = engine_apply_until(self, journal_tail(log));
+    if (result == MLKV_OK)
+        result = engine_clean_notes(self, true);
+    FAULT_POINT(CLOSE_APPLIED);
+    if (result == MLKV_OK)
+        result = store_write_begin(self->store, &write);
+    if (result != MLKV_OK)
+        return result;
+    result = store_write_identity(write, &identity);
+    identity.clean = true;
+    if (result == MLKV_OK)
+        result = store_write_set_identity(write, &identity);
+    if (result != MLKV_OK) {
+        store_write_abort(write);
+        return result;
+    }
+    result = store_write_commit(write);
+    FAULT_POINT(CLOSE_CLEAN);
+    return result;
+}
+
+static int close_writable(engine *self)
+{
+    journal *log = engine_journal(self);
+    int result = journal_check(log);
+    if (result != MLKV_OK)
+        return result;
+    result = liveness_try_alone(self->liveness);
+    if (result == MLKV_OK)
+        return close_clean(self);
+    if (result == MLKV_ABSENT)
+        return engine_wait(self, journal_tail(log), MLKV_SYNC);
+    return result;
+}
+
+int engine_close(engine *self)
+{
+    engine_background_stop(self);
+    int result = self->options.read_only || self->options.in_memory ? MLKV_OK : close_writable(self);
+    free_parts(self);
+    lock_destroy(&self->catchup_lock);
+    lock_destroy(&self->drain_lock);
+    lock_destroy(&self->blob_lock);
+    return result;
+}

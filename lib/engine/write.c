@@ -1,0 +1,159 @@
+/* write.c - the writer lock's side: taking it, repairing what a dead owner left, appending, waiting for durability.
+ *
+ * A commit: the frame's size decides between ring and direct; room is made by draining (holding the writer lock, never the catch-up lock); memory is reserved; then
+ * nothing can fail any more: the frame is appended, and taken in here.
+ * After EOWNERDEAD the tail is the truth (R6: a live take-over never scans); only LMDB may be ahead of it by one direct commit, whose marker is appended now.
+ * The header's applied moves only after a forced sync then (R7).
+ * Waits happen after the lock is released, so that those who wait together share one sync or one commit.
+ */
+#include "engine/engine.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/lock.h"
+
+enum {
+    THROTTLE_FROM_PERCENT = 60, /* of the ring: the applier has this long been behind */
+    THROTTLE_PERCENT_MAX = 90,
+    THROTTLE_US_MAX = 200, /* at THROTTLE_PERCENT_MAX a write takes this long: slower than the applier's cost of a record on any disk */
+    WAKE_APPLIER_PERCENT = 25,
+};
+
+int engine_check_writable(engine *self)
+{
+    if (self->options.read_only)
+        return error_set(MLKV_E_READONLY, "%s was opened read-only", self->path);
+    return journal_check(engine_journal(self));
+}
+
+/* LMDB's position as its last commit has it: asked in a write transaction, because after a death readers may be shown the commit before. */
+static int store_truth(engine *self, store_position *ret_position)
+{
+    store_write *write = NULL;
+    int result = store_write_begin(self->store, &write);
+    if (result != MLKV_OK)
+        return result;
+    result = store_write_position(write, ret_position);
+    store_write_abort(write);
+    return result;
+}
+
+int engine_mend(engine *self)
+{
+    store_position position;
+    journal *log = engine_journal(self);
+    int result = store_truth(self, &position);
+    if (result != MLKV_OK)
+        return result;
+    result = journal_take_over(log, position.applied);
+    if (result == MLKV_OK && position.applied > journal_applied(log))
+        result = store_sync(self->store);
+    if (result != MLKV_OK)
+        return result;
+    journal_raise_applied(log, position.applied);
+    return engine_catch_up_locked(self);
+}
+
+int engine_write_begin(engine *self)
+{
+    int result = engine_check_writable(self);
+    if (result != MLKV_OK)
+        return result;
+    int taken = journal_lock(engine_journal(self), self->options.lock_timeout_ms);
+    if (taken < 0)
+        return taken;
+    FAULT_POINT(WRITE_LOCKED);
+    result = taken == LOCK_OWNER_DIED ? engine_mend(self) : engine_catch_up_locked(self);
+    if (result != MLKV_OK)
+        journal_unlock(engine_journal(self));
+    FAULT_POINT(WRITE_CAUGHT_UP);
+    return result;
+}
+
+void engine_write_end(engine *self)
+{
+    journal_unlock(engine_journal(self));
+    FAULT_POINT(WRITE_UNLOCKED);
+}
+
+/* Drains until the frame fits. */
+static int make_room(engine *self, size_t frame_size)
+{
+    journal *log = engine_journal(self);
+    while (!journal_has_room(log, frame_size)) {
+        uint64_t before = journal_applied(log);
+        bool more;
+        int result = engine_apply(self, &more);
+        if (result != MLKV_OK)
+            return result;
+        if (journal_applied(log) == before && !journal_has_room(log, frame_size))
+            return error_set(MLKV_E_SIZE, "a frame of %zu bytes does not fit the ring", frame_size);
+    }
+    return MLKV_OK;
+}
+
+static int reserve_pending(engine *self, size_t count)
+{
+    lock_take(&self->catchup_lock);
+    int result = pending_reserve(self->pending, count);
+    lock_release(&self->catchup_lock);
+    return result;
+}
+
+int engine_commit(engine *self, batch *records, uint64_t *ret_end)
+{
+    journal *log = engine_journal(self);
+    FAULT_POINT(WRITE_RULE_DONE);
+    size_t size = FRAME_HEADER_SIZE + batch_size(records);
+    if (size > journal_frame_size_max(log))
+        return engine_commit_direct(self, records, ret_end);
+    int result = make_room(self, size);
+    if (result != MLKV_OK)
+        return result;
+    result = reserve_pending(self, records->count);
+    mlkv_slice payload;
+    if (result == MLKV_OK)
+        result = batch_payload(records, &payload);
+    if (result != MLKV_OK)
+        return result;
+    uint64_t start = journal_tail(log);
+    uint64_t end = journal_append(log, FRAME_BATCH, (uint32_t)records->count, payload);
+    engine_take_own(self, records, start, end);
+    FAULT_POINT(WRITE_APPLIED_HERE);
+    atomic_fetch_add_explicit(&self->counters.frames_appended, 1, memory_order_relaxed);
+    *ret_end = end;
+    return MLKV_OK;
+}
+
+int engine_wait(engine *self, uint64_t position, int durability)
+{
+    journal *log = engine_journal(self);
+    if (durability == MLKV_SYNC && journal_sync_is_durable(log))
+        return journal_sync(log, position);
+    if (durability == MLKV_STORE || durability == MLKV_SYNC)
+        return engine_apply_until(self, position);
+    return MLKV_OK;
+}
+
+void engine_throttle(engine *self)
+{
+    journal *log = engine_journal(self);
+    uint64_t ring = journal_ring_bytes(log), tail = journal_tail(log), applied = journal_applied(log);
+    uint64_t percent = tail <= applied ? 0 : (tail - applied) / (ring / 100 + 1);
+    if (percent < WAKE_APPLIER_PERCENT)
+        return;
+    if (!atomic_load_explicit(&self->applier_asked, memory_order_relaxed))
+        engine_wake_applier(self);
+    if (percent < THROTTLE_FROM_PERCENT)
+        return;
+    atomic_fetch_add_explicit(&self->counters.throttled, 1, memory_order_relaxed);
+    uint64_t excess = percent - THROTTLE_FROM_PERCENT, range = THROTTLE_PERCENT_MAX - THROTTLE_FROM_PERCENT;
+    uint64_t wait_ns = excess >= range ? THROTTLE_US_MAX * 1000 : excess * excess * THROTTLE_US_MAX * 1000 / (range * range);
+    if (wait_ns > 60000) {
+        clock_sleep_us((uint32_t)(wait_ns / 1000)); /* the timer adds some 50 us by itself */
+        return;
+    }
+    for (uint64_t until = clock_monotonic_ns() + wait_ns; clock_monotonic_ns() < until;)
+        lock_pause();
+}

@@ -1,0 +1,124 @@
+/* layout.c - names to record keys and back, and the header of a K value.
+ *
+ * It owns no state: bytes in, bytes out. The byte tables are in layout.h. Three kinds of record key are built here:
+ *   named    head, name                      K name | E id name
+ *   long     head, name's begin, digest      the same when head + name would reach 511 bytes; exactly 511 bytes
+ *   numbered class, id, index (big-endian)   L, T; without the index G, R, W and the prefixes of E, L, T scans
+ *
+ * Invariants
+ *   1. A record key of 511 bytes is long, a shorter one is not: whoever reads a record sees from its key where the name stands.
+ *   2. A long key keeps as many first bytes of the name as fit, so that prefix scans find long names too.
+ *   3. Readers take untrusted bytes: every length is checked against what is there.
+ */
+#include "types/layout.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/hash.h"
+
+enum { DIGEST_SIZE = 16, HEAD_SIZE_ELEMENT = 9, NAME_HEAD_SIZE = 4, LAYOUT_VERSION = 1 };
+
+_Static_assert(NAME_SIZE_MAX < UINT32_MAX, "a name's size is stored in 4 bytes");
+
+/* Appends the name to the head that stands in key->bytes. */
+static int append_name(record_key *key, size_t head_size, mlkv_slice name)
+{
+    if (name.size > NAME_SIZE_MAX)
+        return error_set(MLKV_E_SIZE, "a name of %zu bytes (\"%s...\") is larger than the limit, %d", name.size, error_quote(name.data, name.size),
+                         NAME_SIZE_MAX);
+    key->is_long = head_size + name.size >= RECORD_KEY_SIZE_MAX;
+    if (!key->is_long) {
+        bytes_copy(key->bytes + head_size, name.data, name.size);
+        key->size = (uint16_t)(head_size + name.size);
+        return MLKV_OK;
+    }
+    memcpy(key->bytes + head_size, name.data, RECORD_KEY_SIZE_MAX - head_size - DIGEST_SIZE);
+    hash_digest(name.data, name.size, key->bytes + RECORD_KEY_SIZE_MAX - DIGEST_SIZE);
+    key->size = RECORD_KEY_SIZE_MAX;
+    return MLKV_OK;
+}
+
+int layout_key(mlkv_slice name, record_key *ret_key)
+{
+    ret_key->bytes[0] = RECORD_KEY;
+    return append_name(ret_key, 1, name);
+}
+
+int layout_element(uint64_t id, mlkv_slice name, record_key *ret_key)
+{
+    ret_key->bytes[0] = RECORD_ELEMENT;
+    store_be64(ret_key->bytes + 1, id);
+    return append_name(ret_key, HEAD_SIZE_ELEMENT, name);
+}
+
+void layout_id(int record_class, uint64_t id, record_key *ret_key)
+{
+    ret_key->bytes[0] = (unsigned char)record_class;
+    store_be64(ret_key->bytes + 1, id);
+    ret_key->size = 9;
+    ret_key->is_long = false;
+}
+
+void layout_indexed(int record_class, uint64_t id, uint64_t index, record_key *ret_key)
+{
+    layout_id(record_class, id, ret_key);
+    store_be64(ret_key->bytes + 9, index);
+    ret_key->size = 17;
+}
+
+size_t layout_name_begin(size_t head_size, mlkv_slice name)
+{
+    size_t kept = RECORD_KEY_SIZE_MAX - DIGEST_SIZE - head_size;
+    return name.size < kept ? name.size : kept;
+}
+
+void layout_write_header(const key_header *header, unsigned char ret_bytes[LAYOUT_KEY_HEADER_SIZE])
+{
+    memset(ret_bytes, 0, 8);
+    ret_bytes[0] = header->type;
+    ret_bytes[1] = LAYOUT_VERSION;
+    store_le64(ret_bytes + 8, header->id);
+    store_le64(ret_bytes + 16, header->count);
+    store_le64(ret_bytes + 24, (uint64_t)header->expiry_ms);
+}
+
+int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret_rest)
+{
+    const unsigned char *bytes = value.data;
+    if (value.size < LAYOUT_KEY_HEADER_SIZE)
+        return error_set(MLKV_E_CORRUPT, "a key's record has %zu bytes, fewer than its header", value.size);
+    if (bytes[0] < TYPE_STRING || bytes[0] > TYPE_TENSOR)
+        return error_set(MLKV_E_CORRUPT, "a key's record has the unknown type %u", bytes[0]);
+    if (bytes[1] != LAYOUT_VERSION)
+        return error_set(MLKV_E_CORRUPT, "a key's record has the unknown layout version %u", bytes[1]);
+    static const unsigned char zeros[6];
+    if (memcmp(bytes + 2, zeros, sizeof zeros) != 0)
+        return error_set(MLKV_E_CORRUPT, "a key's record has unknown flags");
+    ret_header->type = bytes[0];
+    ret_header->id = load_le64(bytes + 8);
+    ret_header->count = load_le64(bytes + 16);
+    ret_header->expiry_ms = (int64_t)load_le64(bytes + 24);
+    *ret_rest = slice_of(bytes + LAYOUT_KEY_HEADER_SIZE, value.size - LAYOUT_KEY_HEADER_SIZE);
+    return MLKV_OK;
+}
+
+int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value, mlkv_slice *ret_name, mlkv_slice *ret_rest)
+{
+    const unsigned char *key = record_key_bytes.data, *bytes = value.data;
+    if (record_key_bytes.size < head_size || record_key_bytes.size > RECORD_KEY_SIZE_MAX)
+        return error_set(MLKV_E_CORRUPT, "a record key has %zu bytes", record_key_bytes.size);
+    if (record_key_bytes.size < RECORD_KEY_SIZE_MAX) {
+        *ret_name = slice_of(key + head_size, record_key_bytes.size - head_size);
+        *ret_rest = value;
+        return MLKV_OK;
+    }
+    size_t size = value.size < NAME_HEAD_SIZE ? 0 : load_le32(bytes);
+    size_t begin = RECORD_KEY_SIZE_MAX - DIGEST_SIZE - head_size;
+    if (size < RECORD_KEY_SIZE_MAX - head_size || size > NAME_SIZE_MAX || value.size - NAME_HEAD_SIZE < size)
+        return error_set(MLKV_E_CORRUPT, "the record of a long name (\"%s...\") does not hold the name", error_quote(key + head_size, begin));
+    if (memcmp(key + head_size, bytes + NAME_HEAD_SIZE, begin) != 0)
+        return error_set(MLKV_E_CORRUPT, "the record of a long name (\"%s...\") holds another name", error_quote(key + head_size, begin));
+    *ret_name = slice_of(bytes + NAME_HEAD_SIZE, size);
+    *ret_rest = slice_of(bytes + NAME_HEAD_SIZE + size, value.size - NAME_HEAD_SIZE - size);
+    return MLKV_OK;
+}

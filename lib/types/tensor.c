@@ -1,0 +1,75 @@
+/* tensor.c - a tensor's own record: open, store, describe.
+ *
+ * Bytes owned: none beyond the descriptor (tensor_form.c); chunks are tensor_chunk.c's.
+ * Invariants: 1. whoever changes a chunk stores the entry in the same rule, with version + 1: so an unchanged (id, version) means unchanged
+ * bytes. 2. the header's count is the number of chunks, all of which stand in T records.
+ * Locks: none; everything happens inside a rule.
+ */
+#include "types/tensor.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+int tensor_open(op *o, mlkv_slice key, entry *ret_entry, tensor_form *ret_form)
+{
+    int result = entry_open(o, key, TYPE_TENSOR, ret_entry);
+    if (result != MLKV_OK)
+        return result;
+    result = tensor_form_read(ret_entry->rest, ret_form);
+    if (result == MLKV_OK && ret_entry->header.count != ret_form->chunks)
+        result = error_set(MLKV_E_CORRUPT, "tensor %s counts %llu chunks, its shape needs %llu", error_quote(key.data, key.size),
+                           (unsigned long long)ret_entry->header.count, (unsigned long long)ret_form->chunks);
+    return result;
+}
+
+int tensor_store(op *o, entry *self, const tensor_form *form)
+{
+    unsigned char bytes[TENSOR_DESCRIPTOR_SIZE_MAX];
+    size_t size = tensor_form_write(form, bytes);
+    self->header.count = form->chunks;
+    return entry_store(o, self, slice_of(bytes, size), slice_of(NULL, 0));
+}
+
+int tensor_check_arguments(mlkv *view, mlkv_slice key)
+{
+    if (view == NULL)
+        return error_set(MLKV_E_ARGUMENT, "the view is NULL");
+    if (!slice_valid(key))
+        return error_set(MLKV_E_ARGUMENT, "the key has %zu bytes at NULL", key.size);
+    return MLKV_OK;
+}
+
+typedef struct {
+    mlkv_slice key;
+    tensor_form form;
+} describing;
+
+static int describe(op *o, void *context)
+{
+    describing *self = context;
+    entry found;
+    return tensor_open(o, self->key, &found, &self->form);
+}
+
+int mlkv_tensor_get_info(mlkv *view, mlkv_slice key, mlkv_tensor_info *ret_info)
+{
+    int result = tensor_check_arguments(view, key);
+    if (result != MLKV_OK)
+        return result;
+    if (ret_info == NULL || ret_info->size != sizeof *ret_info)
+        return error_set(MLKV_E_ARGUMENT, "the size of the mlkv_tensor_info is not one that this library knows");
+    describing self = {.key = key};
+    result = op_read(view, describe, &self);
+    if (result != MLKV_OK)
+        return result;
+    *ret_info = (mlkv_tensor_info){.size = sizeof *ret_info,
+                                   .tensor = self.form.tensor,
+                                   .raw_bytes = self.form.raw_bytes,
+                                   .stored_bytes = self.form.stored_bytes,
+                                   .rows = self.form.rows,
+                                   .row_bytes = self.form.row_bytes,
+                                   .chunk_rows = self.form.chunk_rows,
+                                   .chunks = self.form.chunks,
+                                   .version = self.form.version};
+    return MLKV_OK;
+}

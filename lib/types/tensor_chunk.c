@@ -1,0 +1,142 @@
+/* tensor_chunk.c - T records: their bytes, reading a part of a chunk, and the scratch memory that reading needs.
+ *
+ * Bytes owned: the head of a T value (tensor.h has its table); the cell behind it is codec's.
+ * Invariants: 1. the head's raw size is what the form says of that chunk. 2. The checksum is that of all raw bytes, however they are stored. It is
+ * looked at whenever a whole chunk is read; a part is covered by the checksums of store, journal and blob pieces.
+ * State: two buffers a thread, made at its first use and freed at its end, so that the steady state does not allocate.
+ * Locks: none.
+ */
+#include "types/tensor.h"
+
+#include "base/buffer.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/hash.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+_Static_assert(TENSOR_CHUNK_HEAD_SIZE == 8 + 4 + 4, "the T value's head");
+
+enum { SCRATCH_KEPT_MAX = 4 << 20 }; /* a thread keeps at most this much in each of its buffers */
+
+typedef struct {
+    mlkv_buffer buffers[2];
+} scratch;
+
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static bool scratch_usable;
+
+static void scratch_free(void *memory)
+{
+    scratch *self = memory;
+    mlkv_buffer_free(&self->buffers[0]);
+    mlkv_buffer_free(&self->buffers[1]);
+    free(self);
+}
+
+static void scratch_make_key(void)
+{
+    scratch_usable = pthread_key_create(&scratch_key, scratch_free) == 0;
+}
+
+/* The library may be unloaded while a thread lives: then its destructor must not be called any more. */
+__attribute__((destructor)) static void scratch_delete_key(void)
+{
+    if (!scratch_usable)
+        return;
+    scratch *self = pthread_getspecific(scratch_key);
+    pthread_setspecific(scratch_key, NULL);
+    if (self != NULL)
+        scratch_free(self);
+    pthread_key_delete(scratch_key);
+    scratch_usable = false;
+}
+
+mlkv_buffer *chunk_scratch(void)
+{
+    pthread_once(&scratch_once, scratch_make_key);
+    scratch *self = scratch_usable ? pthread_getspecific(scratch_key) : NULL;
+    if (self == NULL && scratch_usable) {
+        self = calloc(1, sizeof *self);
+        if (self != NULL && pthread_setspecific(scratch_key, self) != 0) {
+            free(self);
+            self = NULL;
+        }
+    }
+    if (self == NULL)
+        error_set_memory("a thread's scratch for tensor chunks");
+    return self == NULL ? NULL : self->buffers;
+}
+
+void chunk_scratch_trim(void)
+{
+    scratch *self = scratch_usable ? pthread_getspecific(scratch_key) : NULL;
+    for (int i = 0; self != NULL && i < 2; i++) {
+        if (self->buffers[i].capacity > SCRATCH_KEPT_MAX)
+            mlkv_buffer_free(&self->buffers[i]);
+    }
+}
+
+static int corrupt(uint64_t id, uint64_t chunk, const char *what)
+{
+    return error_set(MLKV_E_CORRUPT, "chunk %llu of the tensor with id %llu %s", (unsigned long long)chunk, (unsigned long long)id, what);
+}
+
+int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value, chunk_head *ret_head, mlkv_slice *ret_cell)
+{
+    const unsigned char *bytes = value.data;
+    if (value.size <= TENSOR_CHUNK_HEAD_SIZE)
+        return corrupt(id, chunk, "has a record that is too short");
+    chunk_head head = {load_le64(bytes), load_le32(bytes + 8), load_le32(bytes + 12)};
+    mlkv_slice cell = slice_of(bytes + TENSOR_CHUNK_HEAD_SIZE, value.size - TENSOR_CHUNK_HEAD_SIZE);
+    if (chunk >= form->chunks || head.raw_size != tensor_chunk_size(form, chunk))
+        return corrupt(id, chunk, "has a size that does not fit the shape");
+    int kind;
+    uint64_t raw_size;
+    cell_blob blob;
+    int result = cell_inspect(cell, &kind, &raw_size, &blob);
+    if (result == MLKV_OK && raw_size != head.raw_size)
+        result = corrupt(id, chunk, "has a cell of another size");
+    if (result != MLKV_OK)
+        return result;
+    *ret_head = head;
+    *ret_cell = cell;
+    return MLKV_OK;
+}
+
+int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value, chunk_head *ret_head, mlkv_slice *ret_cell)
+{
+    record_key key;
+    layout_indexed(RECORD_TENSOR, id, chunk, &key);
+    int result = op_get(o, record_key_slice(&key), value);
+    if (result == MLKV_ABSENT)
+        return corrupt(id, chunk, "is missing");
+    return result < 0 ? result : chunk_split(form, id, chunk, slice_of_buffer(value), ret_head, ret_cell);
+}
+
+int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset, size_t size, void *to, chunk_head *ret_head)
+{
+    mlkv_slice cell, raw;
+    mlkv_buffer *buffers = chunk_scratch();
+    if (buffers == NULL)
+        return MLKV_E_MEMORY;
+    int result = chunk_get(o, form, id, chunk, &buffers[0], ret_head, &cell);
+    if (result != MLKV_OK)
+        return result;
+    if (cell_borrow(cell, &raw))
+        memcpy(to, (const unsigned char *)raw.data + offset, size);
+    else
+        result = op_cell_read(o, cell, offset, size, to);
+    if (result == MLKV_OK && size == ret_head->raw_size && hash_checksum(to, size, 0) != ret_head->checksum)
+        result = corrupt(id, chunk, "does not have the bytes its checksum was made of");
+    return result;
+}
+
+void chunk_write_head(const chunk_head *head, unsigned char ret_bytes[TENSOR_CHUNK_HEAD_SIZE])
+{
+    store_le64(ret_bytes, head->checksum);
+    store_le32(ret_bytes + 8, head->raw_size);
+    store_le32(ret_bytes + 12, head->stored_size);
+}

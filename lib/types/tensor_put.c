@@ -1,0 +1,268 @@
+/* tensor_put.c - storing a whole tensor, of which only the chunks that changed are written.
+ *
+ * The way of a put:
+ *   1. Note, outside the lock, the heads of the chunks that stand there, if the same form stands there (a hint only).
+ *   2. Encode the chunks whose checksum or size differs, outside the lock; many of them, or large ones, become blobs.
+ *   3. In the rule: the same form still stands there, and each chunk that was not encoded is there with the same checksum: put the encoded
+ *      ones, version + 1. If not, the missing ones are marked, nothing is put, and the way begins again at 2.
+ *      Another form, or nothing: all chunks must have been encoded; the old life is left to the cleaner and a new one begins.
+ * Each round encodes more chunks, so it ends at the latest when all are; after ROUNDS_MAX all are encoded at once.
+ * That nothing changed since 1 is seen from id and version, and then 3 does not look at the chunks again.
+ *
+ * State: one `putting` a call. Invariants: encoded[c] == true: exactly one prepared item has chunk c.
+ * Locks: none but the rule's.
+ */
+#include "types/tensor.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/hash.h"
+
+#include <stdlib.h>
+
+enum {
+    ROUNDS_MAX = 3,         /* then everything is encoded, whoever else writes */
+    NOTED_AT_ONCE = 256,    /* chunk heads read in one operation: a hint need not be of one moment */
+    GROUP_CHUNKS = 1024,    /* chunks that share LMDB commits */
+    GROUP_BYTES = 32 << 20, /* of raw bytes */
+};
+
+typedef struct {
+    mlkv_slice key;
+    const unsigned char *data;
+    tensor_form form;
+    chunk_head *heads; /* of the new bytes */
+    chunk_head *noted; /* of what stood there; raw_size 0: not known */
+    bool *encoded;
+    bool *wanted; /* the rule found that it must be encoded */
+    uint64_t note_from, note_end;
+    bool noted_life; /* all notes are of this id and version */
+    uint64_t noted_id, noted_version;
+    prepared_chunks prepared;
+    bool again;
+} putting;
+
+/* Rule: notes the heads of chunks [note_from, note_end). */
+static int note_rule(op *o, void *context)
+{
+    putting *self = context;
+    entry found;
+    tensor_form form;
+    mlkv_buffer *scratch = chunk_scratch();
+    if (scratch == NULL)
+        return MLKV_E_MEMORY;
+    int result = tensor_open(o, self->key, &found, &form);
+    if (result != MLKV_OK || !tensor_form_same(&form, &self->form)) {
+        self->noted_life = false;
+        return result == MLKV_OK ? MLKV_ABSENT : result;
+    }
+    if (self->note_from == 0) {
+        self->noted_life = true;
+        self->noted_id = found.header.id;
+        self->noted_version = form.version;
+    } else if (self->noted_id != found.header.id || self->noted_version != form.version) {
+        self->noted_life = false;
+    }
+    for (uint64_t chunk = self->note_from; chunk < self->note_end && result == MLKV_OK; chunk++) {
+        mlkv_slice cell;
+        result = chunk_get(o, &form, found.header.id, chunk, scratch, &self->noted[chunk], &cell);
+    }
+    return result;
+}
+
+static int note(mlkv *view, putting *self)
+{
+    int result = MLKV_OK;
+    uint64_t from = 0;
+    do {
+        self->note_from = from;
+        self->note_end = self->form.chunks - from < NOTED_AT_ONCE ? self->form.chunks : from + NOTED_AT_ONCE;
+        result = op_read(view, note_rule, self);
+        from = self->note_end;
+    } while (result == MLKV_OK && from < self->form.chunks);
+    return result == MLKV_ABSENT ? MLKV_OK : result;
+}
+
+static bool must_encode(const putting *self, uint64_t chunk, bool all)
+{
+    if (self->encoded[chunk])
+        return false;
+    return all || self->wanted[chunk] || !chunk_head_same(&self->noted[chunk], &self->heads[chunk]);
+}
+
+static mlkv_slice raw_of(const putting *self, uint64_t chunk)
+{
+    return slice_of(self->data + chunk * self->form.chunk_rows * self->form.row_bytes, self->heads[chunk].raw_size);
+}
+
+/* Encodes what must be, group by group. */
+static int encode(mlkv *view, putting *self, bool all)
+{
+    uint64_t total = 0;
+    int result = MLKV_OK;
+    for (uint64_t chunk = 0; chunk < self->form.chunks; chunk++)
+        total += must_encode(self, chunk, all) ? self->heads[chunk].raw_size : 0;
+    if (total == 0)
+        return MLKV_OK;
+    bool as_blobs = prepared_as_blobs(&self->form, total);
+    prepared_chunk *group = calloc(GROUP_CHUNKS, sizeof *group);
+    mlkv_slice *raws = calloc(GROUP_CHUNKS, sizeof *raws);
+    if (group == NULL || raws == NULL)
+        result = error_set_memory("a tensor's chunks");
+    for (uint64_t chunk = 0; chunk < self->form.chunks && result == MLKV_OK;) {
+        size_t n = 0, bytes = 0;
+        for (; chunk < self->form.chunks && n < GROUP_CHUNKS && bytes < GROUP_BYTES; chunk++) {
+            if (!must_encode(self, chunk, all))
+                continue;
+            group[n] = (prepared_chunk){chunk, self->noted[chunk], self->heads[chunk]};
+            raws[n] = raw_of(self, chunk);
+            bytes += raws[n++].size;
+            self->encoded[chunk] = true;
+        }
+        result = prepared_add(view, &self->prepared, group, raws, n, as_blobs);
+    }
+    free(group);
+    free(raws);
+    return result;
+}
+
+/* Marks the chunks that were not encoded and do not stand there as they must. */
+static int find_wanted(op *o, putting *self, const tensor_form *form, const entry *found)
+{
+    mlkv_buffer *scratch = chunk_scratch();
+    int result = scratch == NULL ? MLKV_E_MEMORY : MLKV_OK;
+    for (uint64_t chunk = 0; chunk < form->chunks && result == MLKV_OK; chunk++) {
+        chunk_head head;
+        mlkv_slice cell;
+        if (self->encoded[chunk])
+            continue;
+        result = chunk_get(o, form, found->header.id, chunk, scratch, &head, &cell);
+        if (result == MLKV_OK && !chunk_head_same(&head, &self->heads[chunk])) {
+            self->wanted[chunk] = true;
+            self->again = true;
+        }
+    }
+    return result;
+}
+
+static int put_over(op *o, putting *self, entry *found, tensor_form *form)
+{
+    bool stands = self->noted_life && self->noted_id == found->header.id && self->noted_version == form->version;
+    int result = stands ? MLKV_OK : find_wanted(o, self, form, found);
+    if (result != MLKV_OK)
+        return result;
+    if (self->again)
+        return MLKV_ABSENT;
+    form->version++;
+    result = prepared_put(o, &self->prepared, form, found->header.id, true);
+    return result != MLKV_OK ? result : tensor_store(o, found, form);
+}
+
+static int put_new(op *o, putting *self, entry *found, bool exists)
+{
+    if (self->prepared.count != self->form.chunks) {
+        for (uint64_t chunk = 0; chunk < self->form.chunks; chunk++)
+            self->wanted[chunk] = true;
+        self->again = true;
+        return MLKV_ABSENT;
+    }
+    int result = exists ? entry_remove(o, found) : MLKV_OK;
+    if (result == MLKV_OK)
+        result = entry_create(o, found, TYPE_TENSOR);
+    if (result != MLKV_OK)
+        return result;
+    tensor_form form = self->form;
+    form.version = 1;
+    result = prepared_put(o, &self->prepared, &form, found->header.id, false);
+    return result != MLKV_OK ? result : tensor_store(o, found, &form);
+}
+
+static int put_rule(op *o, void *context)
+{
+    putting *self = context;
+    entry found;
+    tensor_form form;
+    self->again = false;
+    int result = tensor_open(o, self->key, &found, &form);
+    if (result < 0)
+        return result;
+    if (result == MLKV_OK && tensor_form_same(&form, &self->form))
+        return put_over(o, self, &found, &form);
+    return put_new(o, self, &found, result == MLKV_OK);
+}
+
+static int put_begin(putting *self)
+{
+    size_t n = (size_t)self->form.chunks + 1; /* calloc(0) may be NULL */
+    self->heads = calloc(n, sizeof *self->heads);
+    self->noted = calloc(n, sizeof *self->noted);
+    self->encoded = calloc(n, sizeof *self->encoded);
+    self->wanted = calloc(n, sizeof *self->wanted);
+    if (self->heads == NULL || self->noted == NULL || self->encoded == NULL || self->wanted == NULL)
+        return error_set_memory("a tensor's chunks");
+    for (uint64_t chunk = 0; chunk < self->form.chunks; chunk++) {
+        self->heads[chunk].raw_size = (uint32_t)tensor_chunk_size(&self->form, chunk);
+        mlkv_slice raw = raw_of(self, chunk);
+        self->heads[chunk].checksum = hash_checksum(raw.data, raw.size, 0);
+    }
+    return MLKV_OK;
+}
+
+static void put_done(mlkv *view, putting *self)
+{
+    prepared_done(view, &self->prepared);
+    free(self->heads);
+    free(self->noted);
+    free(self->encoded);
+    free(self->wanted);
+    chunk_scratch_trim();
+}
+
+static int read_options(const mlkv_tensor_options *options, size_t *ret_chunk_bytes)
+{
+    *ret_chunk_bytes = TENSOR_CHUNK_BYTES_DEFAULT;
+    if (options == NULL)
+        return MLKV_OK;
+    if (options->size < sizeof *options)
+        return error_set(MLKV_E_ARGUMENT, "mlkv_tensor_options has size %zu, at least %zu is needed", options->size, sizeof *options);
+    const unsigned char *bytes = (const unsigned char *)options;
+    for (size_t i = sizeof *options; i < options->size; i++) {
+        if (bytes[i] != 0)
+            return error_set(MLKV_E_ARGUMENT, "mlkv_tensor_options sets an option that this library does not know (byte %zu)", i);
+    }
+    if (options->chunk_bytes > TENSOR_CHUNK_BYTES_MAX)
+        return error_set(MLKV_E_ARGUMENT, "chunk_bytes is %zu, at most %d is possible", options->chunk_bytes, TENSOR_CHUNK_BYTES_MAX);
+    if (options->chunk_bytes != 0)
+        *ret_chunk_bytes = options->chunk_bytes;
+    return MLKV_OK;
+}
+
+int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data, const mlkv_tensor_options *options)
+{
+    size_t chunk_bytes;
+    putting self = {.key = key, .data = data};
+    int result = tensor_check_arguments(view, key);
+    if (result == MLKV_OK && tensor == NULL)
+        result = error_set(MLKV_E_ARGUMENT, "the tensor's description is NULL");
+    if (result == MLKV_OK)
+        result = read_options(options, &chunk_bytes);
+    if (result == MLKV_OK)
+        result = tensor_form_make(tensor, chunk_bytes, &self.form);
+    if (result == MLKV_OK && data == NULL && self.form.raw_bytes != 0)
+        result = error_set(MLKV_E_ARGUMENT, "the data of %s is NULL", tensor_text(tensor));
+    if (result != MLKV_OK)
+        return result;
+    result = put_begin(&self);
+    if (result == MLKV_OK)
+        result = note(view, &self);
+    for (int round = 0; result == MLKV_OK; round++) {
+        result = encode(view, &self, round >= ROUNDS_MAX);
+        if (result == MLKV_OK)
+            result = op_write(view, put_rule, &self);
+        if (!self.again)
+            break;
+        result = result == MLKV_ABSENT ? MLKV_OK : result;
+    }
+    put_done(view, &self);
+    return result;
+}

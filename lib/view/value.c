@@ -1,0 +1,276 @@
+/* value.c - values of any size behind the waist: prepared outside every lock, referred to by records, counted, read back.
+ *
+ * A value below the blob threshold is a cell that travels in its record. A larger one is a blob: in LMDB before any record refers to it (I8). The rule that puts such a
+ * record adopts the value: R = 1 in the same frame. Dropping the last reference puts W in R's place, which is final (R8).
+ * A blob that is missing when a live reader comes for it was replaced meanwhile: the operation runs again; only if that goes on is it corruption.
+ * State: op_value.in_rule while the current run has adopted it, .adopted once such a run was committed. No locks.
+ */
+#include "view/view.h"
+
+#include "base/buffer.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/record.h"
+
+#include <stdlib.h>
+
+enum {
+    BLOB_THRESHOLD = 512 << 10, /* below it a copy through the ring costs less than a commit of its own */
+    BLOB_RING_PART = 16,        /* and never more of the ring than this part */
+    MISSING_MAX = 64,           /* runs of an operation that found a blob missing before it counts as corruption */
+    ID_KEY_SIZE = 9,
+};
+
+static size_t threshold(engine *self)
+{
+    journal *log = engine_journal(self);
+    size_t part = log == NULL ? BLOB_THRESHOLD : journal_ring_bytes(log) / BLOB_RING_PART;
+    return part < BLOB_THRESHOLD ? part : BLOB_THRESHOLD;
+}
+
+size_t op_blob_threshold(const op *o)
+{
+    return threshold(o->engine);
+}
+
+/* --- preparing --- */
+
+static int prepare_blobs(engine *self, const mlkv_slice *raws, const size_t *which, size_t n, op_value *values)
+{
+    mlkv_slice *chosen = calloc(n, sizeof *chosen);
+    cell_blob *blobs = calloc(n, sizeof *blobs);
+    int result = chosen == NULL || blobs == NULL ? error_set_memory("large values") : MLKV_OK;
+    for (size_t i = 0; i < n && result == MLKV_OK; i++)
+        chosen[i] = raws[which[i]];
+    if (result == MLKV_OK)
+        result = engine_blobs_write(self, chosen, n, blobs);
+    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
+        values[which[i]].blob = blobs[i];
+        result = cell_encode_blob(&blobs[i], &values[which[i]].cell);
+    }
+    free(chosen);
+    free(blobs);
+    return result;
+}
+
+static int prepare(engine *self, const mlkv_slice *raws, size_t n, bool as_blobs, op_value *values)
+{
+    size_t limit = as_blobs ? 1 : threshold(self), large = 0;
+    size_t *which = calloc(n != 0 ? n : 1, sizeof *which);
+    int result = which == NULL ? error_set_memory("values") : MLKV_OK;
+    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
+        values[i].cell.size = 0;
+        if (raws[i].size >= limit)
+            which[large++] = i;
+        else
+            result = cell_encode(&self->options.cells, raws[i], &values[i].cell);
+    }
+    if (result == MLKV_OK && large != 0)
+        result = prepare_blobs(self, raws, which, large, values);
+    free(which);
+    return result;
+}
+
+int op_values_prepare(mlkv *view, const mlkv_slice *raws, size_t n, bool as_blobs, op_value *values)
+{
+    engine *self;
+    int result = view_enter(view, &self);
+    if (result != MLKV_OK)
+        return result;
+    if (view->kind == VIEW_SNAPSHOT || view->read_only)
+        return error_set(MLKV_E_READONLY, "this view cannot write");
+    int state = cancel_disable();
+    result = prepare(self, raws, n, as_blobs, values);
+    cancel_restore(state);
+    return result;
+}
+
+int op_value_prepare(mlkv *view, mlkv_slice raw, op_value *value)
+{
+    return op_values_prepare(view, &raw, 1, false, value);
+}
+
+void op_value_done(mlkv *view, op_value *value)
+{
+    if (value->blob.id != 0 && !value->adopted && view != NULL) {
+        engine *self = atomic_load(&view->engine);
+        if (!atomic_load(&self->abandoned))
+            engine_blobs_discard(self, &value->blob.id, 1);
+    }
+    mlkv_buffer_free(&value->cell);
+    *value = (op_value){0};
+}
+
+/* --- references --- */
+
+static mlkv_slice id_key(int class, uint64_t id, unsigned char key[ID_KEY_SIZE])
+{
+    key[0] = (unsigned char)class;
+    store_be64(key + 1, id);
+    return slice_of(key, ID_KEY_SIZE);
+}
+
+static int get_references(op *o, uint64_t id, uint64_t *ret_count)
+{
+    unsigned char key[ID_KEY_SIZE];
+    mlkv_buffer value = {0};
+    int result = op_get(o, id_key(RECORD_REFERENCE, id, key), &value);
+    if (result == MLKV_OK && value.size != 8)
+        result = error_set(MLKV_E_CORRUPT, "the reference count of blob %llu has %zu bytes", (unsigned long long)id, value.size);
+    if (result == MLKV_OK)
+        *ret_count = load_le64(value.data);
+    mlkv_buffer_free(&value);
+    return result;
+}
+
+static int put_references(op *o, uint64_t id, uint64_t count)
+{
+    unsigned char key[ID_KEY_SIZE], bytes[8];
+    store_le64(bytes, count);
+    return op_put(o, id_key(RECORD_REFERENCE, id, key), slice_of(bytes, sizeof bytes));
+}
+
+int op_value_adopt(op *o, op_value *value)
+{
+    if (value->blob.id == 0)
+        return MLKV_OK;
+    uint64_t count = 0;
+    int result = value->in_rule || value->adopted ? get_references(o, value->blob.id, &count) : MLKV_OK;
+    if (result != MLKV_OK)
+        return result;
+    if (!value->in_rule) {
+        result = buffer_append(o->adoptees, &value, sizeof value);
+        if (result != MLKV_OK)
+            return result;
+        value->in_rule = true;
+    }
+    return put_references(o, value->blob.id, count + 1);
+}
+
+void op_adopt_all(op *o)
+{
+    op_value **values = o->adoptees->data;
+    for (size_t i = 0; i < o->adoptees->size / sizeof *values; i++) {
+        values[i]->adopted = true;
+        values[i]->in_rule = false;
+    }
+    o->adoptees->size = 0;
+}
+
+void op_adopt_none(op *o)
+{
+    op_value **values = o->adoptees->data;
+    for (size_t i = 0; i < o->adoptees->size / sizeof *values; i++)
+        values[i]->in_rule = false;
+    o->adoptees->size = 0;
+}
+
+static int blob_of(mlkv_slice cell, cell_blob *ret_blob, bool *ret_is_blob)
+{
+    int kind;
+    uint64_t size;
+    int result = cell_inspect(cell, &kind, &size, ret_blob);
+    *ret_is_blob = result == MLKV_OK && kind == CELL_BLOB;
+    return result;
+}
+
+int op_cell_release(op *o, mlkv_slice cell)
+{
+    cell_blob blob;
+    bool is_blob;
+    uint64_t count = 0;
+    int result = blob_of(cell, &blob, &is_blob);
+    if (result != MLKV_OK || !is_blob)
+        return result;
+    result = get_references(o, blob.id, &count);
+    if (result == MLKV_ABSENT || (result == MLKV_OK && count == 0))
+        return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count", (unsigned long long)blob.id);
+    if (result != MLKV_OK)
+        return result;
+    if (count > 1)
+        return put_references(o, blob.id, count - 1);
+    unsigned char key[ID_KEY_SIZE];
+    result = op_delete(o, id_key(RECORD_REFERENCE, blob.id, key));
+    return result != MLKV_OK ? result : op_put(o, id_key(RECORD_WASTE, blob.id, key), slice_of(NULL, 0));
+}
+
+int op_cell_retain(op *o, mlkv_slice cell)
+{
+    cell_blob blob;
+    bool is_blob;
+    uint64_t count = 0;
+    int result = blob_of(cell, &blob, &is_blob);
+    if (result != MLKV_OK || !is_blob)
+        return result;
+    result = get_references(o, blob.id, &count);
+    if (result == MLKV_ABSENT)
+        return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count", (unsigned long long)blob.id);
+    return result != MLKV_OK ? result : put_references(o, blob.id, count + 1);
+}
+
+/* --- reading --- */
+
+static int read_blob(op *o, const cell_blob *blob, uint64_t offset, size_t size, void *to)
+{
+    bool own = o->view->kind != VIEW_SNAPSHOT;
+    store_read *read = o->view->read;
+    int result = own ? store_read_begin(o->engine->store, &read) : MLKV_OK;
+    if (result != MLKV_OK)
+        return result;
+    result = engine_blob_read(read, blob, offset, size, to);
+    if (own)
+        store_read_end(read);
+    if (result != MLKV_ABSENT)
+        return result;
+    if (!own || ++o->missing > MISSING_MAX)
+        return error_set(MLKV_E_CORRUPT, "blob %llu is missing", (unsigned long long)blob->id);
+    o->again = true;
+    return ENGINE_AGAIN;
+}
+
+int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)
+{
+    cell_blob blob;
+    bool is_blob;
+    int result = blob_of(cell, &blob, &is_blob);
+    if (result != MLKV_OK)
+        return result;
+    if (!is_blob)
+        return cell_decode(cell, out);
+    size_t before = out->size;
+    if (blob.size > SIZE_MAX / 2 - before)
+        return error_set(MLKV_E_SIZE, "a value of %llu bytes", (unsigned long long)blob.size);
+    void *to = buffer_extend(out, (size_t)blob.size);
+    if (to == NULL)
+        return error_set_memory("a large value");
+    result = read_blob(o, &blob, 0, (size_t)blob.size, to);
+    if (result != MLKV_OK)
+        out->size = before;
+    return result;
+}
+
+int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
+{
+    cell_blob blob;
+    int kind;
+    uint64_t raw_size;
+    int result = cell_inspect(cell, &kind, &raw_size, &blob);
+    if (result != MLKV_OK)
+        return result;
+    if (offset > raw_size || size > raw_size - offset)
+        return error_set(MLKV_E_RANGE, "bytes %llu..%llu of a value of %llu", (unsigned long long)offset,
+                         (unsigned long long)(offset + size), (unsigned long long)raw_size);
+    mlkv_slice raw;
+    if (kind == CELL_BLOB)
+        return read_blob(o, &blob, offset, size, to);
+    if (cell_borrow(cell, &raw)) {
+        bytes_copy(to, (const unsigned char *)raw.data + offset, size);
+        return MLKV_OK;
+    }
+    mlkv_buffer whole = {0};
+    result = cell_decode(cell, &whole);
+    if (result == MLKV_OK)
+        bytes_copy(to, (unsigned char *)whole.data + offset, size);
+    mlkv_buffer_free(&whole);
+    return result;
+}

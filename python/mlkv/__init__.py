@@ -1,0 +1,24 @@
+"""libmlkv for Python: an embeddable, typed, compressed store for machine-learning programs, with redis-py's methods.
+
+    import mlkv
+    db = mlkv.open("features")              # was: redis.Redis(host="localhost")
+    db.hset("user:1", mapping={"name": "Ada", "age": 36})
+    db.hgetall("user:1")                    # {b'age': b'36', b'name': b'Ada'}
+
+Needs nothing but the standard library and libmlkv itself; numpy and torch are used when they are there.
+"""
+
+from . import errors
+from ._library import VERSION as __version__
+from ._tensors import DTYPES, DType, TensorInfo
+from .client import Client, Report, Snapshot, Transaction, open
+from .errors import *  # noqa: F401,F403
+from .pipeline import Pipeline
+
+Redis = StrictRedis = Client
+exceptions = errors  # redis-py's name for it
+
+__all__ = [
+    "Client", "DTYPES", "DType", "Pipeline", "Redis", "Report", "Snapshot", "StrictRedis", "TensorInfo", "Transaction", "__version__",
+    "errors", "exceptions", *(name for name in errors.__all__ if name not in ("CLASSES", "error_of")),
+]  # fmt: skip
