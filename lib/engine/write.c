@@ -46,9 +46,10 @@ int engine_mend(engine *self)
     int result = store_truth(self, &position);
     if (result != MLKV_OK)
         return result;
-    result = journal_take_over(log, position.applied);
-    if (result == MLKV_OK && position.applied > journal_applied(log))
+    if (position.applied > journal_applied(log))
         result = store_sync(self->store);
+    if (result == MLKV_OK)
+        result = journal_take_over(log, position.applied);
     if (result != MLKV_OK)
         return result;
     journal_raise_applied(log, position.applied);

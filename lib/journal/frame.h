@@ -23,7 +23,7 @@
  *    960  40  chain slots: 2 x (end position, checksum); next_id
  *   1024  40  applier lock
  *   1152  40  sync lock
- *   1216   4  sync round: the futex that waiters for durability sleep on
+ *   1216   8  sync round (4): the futex that waiters for durability sleep on; woken (4)
  *
  * Words that different processes write stand 128 bytes apart, not 64: processors fetch lines in
  * pairs. What only the holder of the writer lock touches stands together, so that a change of
@@ -115,6 +115,7 @@ typedef struct {
     _Alignas(JOURNAL_LINE_SIZE) shared_lock applier_lock;
     _Alignas(JOURNAL_LINE_SIZE) shared_lock sync_lock;
     _Alignas(64) uint32_t sync_round;
+    uint32_t sync_woken; /* how many slept on it when it was raised last */
     _Alignas(JOURNAL_LINE_SIZE) unsigned char rest[JOURNAL_HEAD_SIZE - 1280];
 } journal_head;
 

@@ -1,11 +1,15 @@
-/* journal.h - the log that all processes of a store share: a ring in shared memory, a file that makes it durable, and the locks.
+/* journal.h - the log that all processes of a store share: a ring in shared memory, a file that
+ * makes it durable, and the locks.
  *
- * Files in the store's folder: journal.head (one page: positions, locks, identity; mapped), journal.ring (mapped twice in a row, so that no frame
- * wraps; never synced), journal.log (the same size; receives [synced, tail) by synchronous writes; after a power cut it is what is left), journal.lock
- * (never read or written: OFD locks of the living). A position is the number of bytes ever appended, a multiple of 8; its place is position % ring size.
+ * Files in the store's folder: journal.head (one page: positions, locks, identity; mapped),
+ * journal.ring (mapped twice in a row, so that no frame wraps; never synced), journal.log (the same
+ * size; receives [synced, tail) by synchronous writes; after a power cut it is what is left),
+ * journal.lock (never read or written: OFD locks of the living). A position is the number of bytes
+ * ever appended, a multiple of 8; its place is position % ring size.
  *
- * Invariants: I1 applied <= tail <= reserved, synced <= tail, reserved - applied <= ring size, all only grow. I2 a frame is visible as a whole, by
- * the store of tail. Locks: the writer lock guards append; the sync lock guards journal.log; both robust, in journal.head.
+ * Invariants: I1 applied <= tail <= reserved, synced <= tail, reserved - applied <= ring size, all
+ * only grow. I2 a frame is visible as a whole, by the store of tail. Locks: the writer lock guards
+ * append; the sync lock guards journal.log; both robust, in journal.head.
  */
 #ifndef MLKV_JOURNAL_JOURNAL_H
 #define MLKV_JOURNAL_JOURNAL_H
@@ -28,28 +32,34 @@ typedef struct {
     uint64_t ring_bytes;
 } journal_header;
 
-/* What the header file of a possibly dead journal says. MLKV_ABSENT: there is none, or it is none of ours (the detail says
- * which). MLKV_E_VERSION, or a system's error. */
+/* What the header file of a possibly dead journal says. MLKV_ABSENT: there is none, or it is none
+ * of ours (the detail says which). MLKV_E_VERSION, or a system's error. */
 int journal_read_header(const char *folder, journal_header *ret_header);
 
-/* Makes head, ring and log for a new generation (only alone in the store, I7): files written, fsynced, renamed, folder fsynced. Ring and log of the same
- * size are kept: old frames are refused by their generation. All positions start at `base`. */
-int journal_create(const char *folder, const unsigned char uuid[16], uint64_t generation, uint64_t base, uint64_t next_id, size_t ring_bytes);
+/* Makes head, ring and log for a new generation (only alone in the store, I7): files written,
+ * fsynced, renamed, folder fsynced. Ring and log of the same size are kept: old frames are refused
+ * by their generation. All positions start at `base`. */
+int journal_create(const char *folder, const unsigned char uuid[16], uint64_t generation,
+                   uint64_t base, uint64_t next_id, size_t ring_bytes);
 
-/* Maps the journal of the folder. MLKV_E_MISMATCH (not this uuid), MLKV_E_PLATFORM (pid namespace, sizeof pthread_mutex_t, page size differ),
- * MLKV_E_CORRUPT, MLKV_ABSENT (no file). read_only maps PROT_READ and can take no lock. */
-int journal_open(const char *folder, const unsigned char uuid[16], bool read_only, journal **ret_journal);
+/* Maps the journal of the folder. MLKV_E_MISMATCH (not this uuid), MLKV_E_PLATFORM (pid namespace,
+ * sizeof pthread_mutex_t, page size differ), MLKV_E_CORRUPT, MLKV_ABSENT (no file). read_only maps
+ * PROT_READ and can take no lock. */
+int journal_open(const char *folder, const unsigned char uuid[16], bool read_only,
+                 journal **ret_journal);
 void journal_close(journal *self);   /* NULL accepted */
 void journal_abandon(journal *self); /* in a forked child: unmaps, closes its descriptors */
 
-/* Makes the ring's pages behind `position` present for writing, without changing a byte: a put to a page not touched before faults (1-2 us). For a background
- * thread that keeps some MiB ahead of tail through the first lap. Best effort. */
+/* Makes the ring's pages behind `position` present for writing, without changing a byte: a put to a
+ * page not touched before faults (1-2 us). For a background thread that keeps some MiB ahead of
+ * tail through the first lap. Best effort. */
 void journal_prefault(journal *self, uint64_t position, size_t size);
 
 size_t journal_ring_bytes(const journal *self);
 uint64_t journal_generation(const journal *self);
-/* True once journal_create makes a newer generation in this one's place: it marks the old head just before the rename, and raises its `reserved` above
- * everything, so that a read-only process finds every ring byte overtaken (all of them are in LMDB by then) and opens the new one. */
+/* True once journal_create makes a newer generation in this one's place: it marks the old head just
+ * before the rename, and raises its `reserved` above everything, so that a read-only process finds
+ * every ring byte overtaken (all of them are in LMDB by then) and opens the new one. */
 bool journal_retired(const journal *self);
 
 /* --- positions (acquire loads; raises are monotonic) --- */
@@ -59,26 +69,38 @@ uint64_t journal_applied(const journal *self);
 uint64_t journal_synced(const journal *self);
 void journal_raise_applied(journal *self, uint64_t position); /* never above tail */
 
-/* Life ids: unique for ever, taken by whoever creates a key. Each frame carries the counter, so recovery never gives one twice. */
+/* Life ids: unique for ever, taken by whoever creates a key. Each frame carries the counter, so
+ * recovery never gives one twice. */
 uint64_t journal_take_ids(journal *self, uint64_t n); /* the first of n */
 uint64_t journal_next_id(const journal *self);
 
 /* --- the writer lock (R10: an epoch for each taking) --- */
-/* LOCK_TAKEN, LOCK_OWNER_DIED (the caller repairs: engine), MLKV_E_BUSY, MLKV_E_POISONED (stopped). */
+/* LOCK_TAKEN, LOCK_OWNER_DIED (the caller repairs: engine), MLKV_E_BUSY, MLKV_E_POISONED (stopped).
+ */
 int journal_lock(journal *self, uint32_t timeout_ms);
 void journal_unlock(journal *self);
 uint64_t journal_epoch(const journal *self); /* of the current or last taking */
-shared_lock *journal_applier_lock(journal *self); /* so that not every process waits for LMDB's lock: try it before draining in the background */
+shared_lock *
+journal_applier_lock(journal *self); /* so that not every process waits for LMDB's lock: try it
+                                        before draining in the background */
 
-/* Stops all writing until the store is recovered anew: a failed sync or commit left the truth unknown. reason is kept in the header (127 bytes). */
+/* Stops all writing until the store is recovered anew: a failed sync or commit left the truth
+ * unknown. reason is kept in the header (127 bytes). */
 void journal_poison(journal *self, const char *reason);
 /* 0 or MLKV_E_POISONED with the reason as detail. */
 int journal_check(const journal *self);
 
 /* --- append.c (under the writer lock) --- */
 
-/* Sizes: a frame is FRAME_HEADER_SIZE, then for each record a header of 8 bytes (u16 key size, u16 flags, u32 value size), key, value, padded with zeros to 8. */
-enum { FRAME_HEADER_SIZE = 64, FRAME_RECORD_HEADER_SIZE = 8, FRAME_DELETE = 1, FRAME_BATCH = 0, FRAME_MARKER = 1 };
+/* Sizes: a frame is FRAME_HEADER_SIZE, then for each record a header of 8 bytes (u16 key size, u16
+ * flags, u32 value size), key, value, padded with zeros to 8. */
+enum {
+    FRAME_HEADER_SIZE = 64,
+    FRAME_RECORD_HEADER_SIZE = 8,
+    FRAME_DELETE = 1,
+    FRAME_BATCH = 0,
+    FRAME_MARKER = 1
+};
 
 /* Bytes that a record takes in a frame. */
 static inline size_t frame_record_size(size_t key_size, size_t value_size)
@@ -88,41 +110,51 @@ static inline size_t frame_record_size(size_t key_size, size_t value_size)
 
 /* Largest frame that this ring takes: a quarter of it. */
 size_t journal_frame_size_max(const journal *self);
-/* True if a frame of this size can be appended now (reserved - applied would stay within the ring). */
+/* True if a frame of this size can be appended now (reserved - applied would stay within the ring).
+ */
 bool journal_has_room(const journal *self, size_t frame_size);
 
 /* One part of a frame's payload: whole encoded records, total size a multiple of 8. */
-/* Appends and makes visible. The room is there and cannot fail (the caller checked journal_has_room). Order: reserved by exchange (R4), bytes, checksum,
- * chain slot, tail. Returns the frame's end, the new tail. */
+/* Appends and makes visible. The room is there and cannot fail (the caller checked
+ * journal_has_room). Order: reserved by exchange (R4), bytes, checksum, chain slot, tail. Returns
+ * the frame's end, the new tail. */
 uint64_t journal_append(journal *self, uint32_t kind, uint32_t record_count, mlkv_slice payload);
 
-/* After LOCK_OWNER_DIED: what the dead owner wrote above tail is given up; `lmdb_applied` above tail means that it died between a direct commit and
- * its marker: appends that marker (size FRAME_HEADER_SIZE, so it ends exactly at lmdb_applied; anything else is MLKV_E_CORRUPT). The caller has synced
- * LMDB (R7): applied is raised to the old tail for it. Until this has succeeded once, every journal_lock says LOCK_OWNER_DIED. */
+/* After LOCK_OWNER_DIED: what the dead owner wrote above tail is given up; `lmdb_applied` above
+ * tail means that it died between a direct commit and its marker: appends that marker (size
+ * FRAME_HEADER_SIZE, so it ends exactly at lmdb_applied; anything else is MLKV_E_CORRUPT). The
+ * caller has synced LMDB (R7): applied is raised to the old tail for it. Until this has succeeded
+ * once, every journal_lock says LOCK_OWNER_DIED. */
 int journal_take_over(journal *self, uint64_t lmdb_applied);
 
 /* --- reading the ring --- */
 
-/* Copies ring bytes [position, position + size) as relaxed words, then rechecks `reserved`: 0, or MLKV_ABSENT if they may have been overwritten (R4). position a
- * multiple of 8, size <= ring bytes. */
+/* Copies ring bytes [position, position + size) as relaxed words, then rechecks `reserved`: 0, or
+ * MLKV_ABSENT if they may have been overwritten (R4). position a multiple of 8, size <= ring bytes.
+ */
 int journal_copy(const journal *self, uint64_t position, size_t size, void *to);
 
-/* One frame at `position` (below tail), copied whole into *buffer and validated. 0, MLKV_ABSENT (overtaken), MLKV_E_CORRUPT. */
+/* One frame at `position` (below tail), copied whole into *buffer and validated. 0, MLKV_ABSENT
+ * (overtaken), MLKV_E_CORRUPT. */
 typedef struct {
     uint32_t kind;
     uint32_t record_count;
     uint64_t position, end;
-    uint64_t checksum; /* the successor's chain */
-    uint64_t next_id;  /* the life id counter when it was appended */
+    uint64_t checksum;            /* the successor's chain */
+    uint64_t next_id;             /* the life id counter when it was appended */
     const unsigned char *payload; /* in the buffer */
     size_t payload_size;
 } journal_frame;
-int journal_read_frame(const journal *self, uint64_t position, uint64_t limit, mlkv_buffer *buffer, journal_frame *ret_frame);
+int journal_read_frame(const journal *self, uint64_t position, uint64_t limit, mlkv_buffer *buffer,
+                       journal_frame *ret_frame);
 
-/* The same without a copy, for the applier, whose frames cannot be overwritten while it holds LMDB's lock. */
-int journal_borrow_frame(const journal *self, uint64_t position, uint64_t limit, journal_frame *ret_frame);
+/* The same without a copy, for the applier, whose frames cannot be overwritten while it holds
+ * LMDB's lock. */
+int journal_borrow_frame(const journal *self, uint64_t position, uint64_t limit,
+                         journal_frame *ret_frame);
 
-/* Walks the records of a payload. Start with *offset = 0; 0, MLKV_ABSENT at the end, MLKV_E_CORRUPT. */
+/* Walks the records of a payload. Start with *offset = 0; 0, MLKV_ABSENT at the end,
+ * MLKV_E_CORRUPT. */
 typedef struct {
     mlkv_slice key, value;
     bool is_delete;
@@ -130,36 +162,47 @@ typedef struct {
 } journal_record;
 int journal_next_record(const journal_frame *frame, size_t *offset, journal_record *ret_record);
 
-/* The record at a position noted before (pending): compares its key and copies its value. 0 found; 1 (MLKV_ABSENT) overwritten by now; 2 another key stands there;
- * 3 found, and it is a delete; negative: an error. */
+/* The record at a position noted before (pending): compares its key and copies its value. 0 found;
+ * 1 (MLKV_ABSENT) overwritten by now; 2 another key stands there; 3 found, and it is a delete;
+ * negative: an error. */
 enum { JOURNAL_FOUND = 0, JOURNAL_LOST = 1, JOURNAL_OTHER = 2, JOURNAL_DELETED = 3 };
-int journal_get_record(const journal *self, uint64_t position, mlkv_slice key, mlkv_buffer *ret_value);
-/* The key of the record at a position, for ordered indexes; 0 or JOURNAL_LOST; *ret_deleted may be NULL. */
-int journal_get_record_key(const journal *self, uint64_t position, unsigned char ret_key[511], size_t *ret_size, bool *ret_deleted);
+int journal_get_record(const journal *self, uint64_t position, mlkv_slice key,
+                       mlkv_buffer *ret_value);
+/* The key of the record at a position, for ordered indexes; 0 or JOURNAL_LOST; *ret_deleted may be
+ * NULL. */
+int journal_get_record_key(const journal *self, uint64_t position, unsigned char ret_key[511],
+                           size_t *ret_size, bool *ret_deleted);
 
 /* --- sync.c --- */
-/* Returns when synced >= position. Waiters share one write. Any thread, without the writer lock. A failed write poisons the journal: MLKV_E_POISONED, MLKV_E_FULL, MLKV_E_IO. */
+/* Returns when synced >= position. Waiters share one write. Any thread, without the writer lock. A
+ * failed write poisons the journal: MLKV_E_POISONED, MLKV_E_FULL, MLKV_E_IO. */
 int journal_sync(journal *self, uint64_t position);
 /* False on tmpfs, where sync has no meaning and means `store`. */
 bool journal_sync_is_durable(const journal *self);
 
 /* --- scan.c: recovery (alone in the store) --- */
 typedef struct journal_scan journal_scan;
-/* Opens ring and log of a dead journal and scans each from `from` while position, generation, chain and checksum hold (R6; the first frame must carry
- * from_chain, if that is not 0); the longer valid chain wins. ret_tail is its end. Frames are then read with journal_scan_frame. */
-int journal_scan_open(const char *folder, uint64_t generation, uint64_t from, uint64_t from_chain, journal_scan **ret_scan, uint64_t *ret_tail, uint64_t *ret_next_id);
+/* Opens ring and log of a dead journal and scans each from `from` while position, generation, chain
+ * and checksum hold (R6; the first frame must carry from_chain, if that is not 0); the longer valid
+ * chain wins. ret_tail is its end. Frames are then read with journal_scan_frame. */
+int journal_scan_open(const char *folder, uint64_t generation, uint64_t from, uint64_t from_chain,
+                      journal_scan **ret_scan, uint64_t *ret_tail, uint64_t *ret_next_id);
 int journal_scan_frame(journal_scan *self, uint64_t position, journal_frame *ret_frame);
 void journal_scan_close(journal_scan *self);
 
 /* --- liveness.c: who is alive (R9) --- */
 typedef struct liveness liveness;
-/* Opens journal.lock (made if needed unless read_only) and takes a shared lock as one of the living. *ret_alone: no other process had it, and this
- * one holds it exclusively until liveness_share. Waits up to timeout_ms while another opener is alone in it. O_CLOEXEC, OFD. read_only: takes no
- * lock; *ret_alone says that no writing process lives; MLKV_E_ABSENT_STORE if there is no journal.lock. */
-int liveness_enter(const char *folder, bool read_only, uint32_t timeout_ms, liveness **ret_liveness, bool *ret_alone);
+/* Opens journal.lock (made if needed unless read_only) and takes a shared lock as one of the
+ * living. *ret_alone: no other process had it, and this one holds it exclusively until
+ * liveness_share. Waits up to timeout_ms while another opener is alone in it. O_CLOEXEC, OFD.
+ * read_only: takes no lock; *ret_alone says that no writing process lives; MLKV_E_ABSENT_STORE if
+ * there is no journal.lock. */
+int liveness_enter(const char *folder, bool read_only, uint32_t timeout_ms, liveness **ret_liveness,
+                   bool *ret_alone);
 /* Exclusive becomes shared. */
 int liveness_share(liveness *self);
-/* Tries shared -> exclusive: 0 if no other process is alive, MLKV_ABSENT if some is. For the last close. */
+/* Tries shared -> exclusive: 0 if no other process is alive, MLKV_ABSENT if some is. For the last
+ * close. */
 int liveness_try_alone(liveness *self);
 /* This opener's session number (random, > 0), whose lock it holds until it ends. */
 uint64_t liveness_session(const liveness *self);

@@ -2,11 +2,12 @@
  *
  * A hash from record key to journal position (pending_hash.c): 16-byte slots {hash, position} of two atomic words, buckets of 8 in two cache lines,
  * two choices; a slot whose position lies below `trimmed` is dead and is reused in place. Values stay in the ring. And an ordered index for scans
- * (pending_runs.c): sorted runs of positions, caught up from the hash's additions only when a scan wants it, merged as they grow.
+ * (pending_runs.c): sorted runs of positions, caught up from the ring only when a scan wants it, merged as they grow.
  *
  * Invariants: every record of the frames in [trimmed, cursor) is found by pending_get, or the caller is told JOURNAL_LOST. trimmed only grows, and is
- * raised before any slot that it makes dead is reused.
- * Locks: pending_add, pending_trim, pending_reset only under the engine's catch-up lock. pending_get: any thread, no lock. pending_collect: takes the pending lock.
+ * raised before any slot that it makes dead is reused. It may be raised here, too, but never above the journal's applied, and always to a frame's end.
+ * Locks: all but pending_get, pending_prefetch, pending_trimmed and pending_memory_bytes (any thread, no lock) only under the engine's catch-up lock.
+ * pending_collect, and whoever drops runs, takes the pending lock as well.
  */
 #ifndef MLKV_PENDING_PENDING_H
 #define MLKV_PENDING_PENDING_H
@@ -46,9 +47,10 @@ typedef struct {
     void *arena;
 } pending_copy;
 /* The caller holds the engine's catch-up lock, so that the cursor stands still. 0, JOURNAL_LOST (overtaken meanwhile: begin again), MLKV_E_MEMORY. */
-int pending_collect(pending *self, mlkv_slice prefix, mlkv_slice after, pending_copy *ret_copy);
+int pending_collect(pending *self, uint64_t cursor, mlkv_slice prefix, mlkv_slice after, pending_copy *ret_copy);
 void pending_copy_free(pending_copy *copy);
 
+/* What table and runs take; retired tables included. */
 size_t pending_memory_bytes(const pending *self);
 
 #endif

@@ -26,12 +26,19 @@ int element_delete(op *o, const element *self)
     return op_delete(o, record_key_slice(&self->key));
 }
 
-void element_prefetch(op *o, uint64_t id, const mlkv_slice *names, size_t n, size_t first)
+void element_prefetch(op *o, uint64_t id, mlkv_slice name)
 {
     record_key key;
-    for (size_t i = first; i < n && i - first < NAMED_BATCH; i++)
-        if (layout_element(id, names[i], &key) == MLKV_OK)
-            op_prefetch(o, record_key_slice(&key));
+    if (layout_element(id, name, &key) == MLKV_OK)
+        op_prefetch(o, record_key_slice(&key));
+}
+
+void element_prefetch_batch(op *o, uint64_t id, const mlkv_slice *names, size_t n, size_t i)
+{
+    if (n == 1 || i % NAMED_BATCH != 0)
+        return;
+    for (size_t j = i; j < n && j - i < NAMED_BATCH; j++)
+        element_prefetch(o, id, names[j]);
 }
 
 int element_release_cell(op *o, mlkv_slice cell)

@@ -21,8 +21,10 @@ int element_put(op *o, const element *self, mlkv_slice head, mlkv_slice body);
 
 int element_delete(op *o, const element *self);
 
-/* Hints that these elements will be opened soon: at most NAMED_BATCH of them from names[first]. */
-void element_prefetch(op *o, uint64_t id, const mlkv_slice *names, size_t n, size_t first);
+/* Hints that this element will be opened soon. */
+void element_prefetch(op *o, uint64_t id, mlkv_slice name);
+/* The same for the next NAMED_BATCH of n names, when `i` stands at the first of them; otherwise nothing. */
+void element_prefetch_batch(op *o, uint64_t id, const mlkv_slice *names, size_t n, size_t i);
 
 /* Releases what a hash element's cell refers to, if it is a blob. */
 int element_release_cell(op *o, mlkv_slice cell);

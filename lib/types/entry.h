@@ -30,12 +30,14 @@ int entry_open(op *o, mlkv_slice name, int type, entry *ret_entry);
 
 /* Hints that the entry of this key will be opened soon. */
 void entry_prefetch(op *o, mlkv_slice name);
+/* The same for the next NAMED_BATCH of n names, when `i` stands at the first of them; otherwise nothing. */
+void entry_prefetch_batch(op *o, const mlkv_slice *names, size_t n, size_t i);
 
 /* After MLKV_ABSENT from entry_open, or after entry_remove/entry_vanish of the same struct: a new life of this type, with a new id (a string has no elements and gets
  * id 0), count 0, no expiry. Writes the counter, not yet the K record: entry_store must follow in the same rule. */
 int entry_create(op *o, entry *self, int type);
 
-/* Writes the K record: name (if long), header, then head and body of the type's own part, joined. */
+/* Writes the K record: name (if long), header, then head and body of the type's own part, joined. A head of more than 160 bytes must be all there is. */
 int entry_store(op *o, const entry *self, mlkv_slice head, mlkv_slice body);
 
 /* The key is gone: deletes K, counter - 1; a string's blob is released, other types leave G id -> {type} for the cleaner. */

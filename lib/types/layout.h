@@ -20,6 +20,8 @@
  *
  * E value (hash field, set member), after the name (if long): hash: cell; set: 8 bytes index in the dense index (LE).
  * L value of a set's dense index, key id(8) index(8): the member's bytes.
+ * G value, key id(8): type (1), then, once the cleaner has begun, the last record key that it reclaimed (types/clean.c).
+ * C value, key "Ckeys": number of K records (8 LE).
  */
 #ifndef MLKV_TYPES_LAYOUT_H
 #define MLKV_TYPES_LAYOUT_H

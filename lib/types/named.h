@@ -5,7 +5,7 @@
 #include "types/layout.h"
 #include "view/op.h"
 
-enum { NAMED_BATCH = 32 }; /* names whose records are prefetched together: enough to hide memory latency, and 16 KiB of stack */
+enum { NAMED_BATCH = 32 }; /* names whose records are prefetched together: enough to hide memory latency, few enough to stay in a core's cache */
 
 /* Reads the record of this name. *ret_rest: the value after the name; lives until the next op_ call. 0; MLKV_ABSENT; MLKV_E_CORRUPT, also when
  * another name with the same digest stands there. */

@@ -14,6 +14,7 @@
  *   R1_LATE_NOTE      the cache's position is noted after the look into pending
  *   R1_NO_RAISE       catch-up raises the cache's position only for records that are cached
  *   R1_CACHE_FIRST    catch-up changes the cache before pending
+ *   R1_INTERLEAVED    catch-up takes each record of a frame into pending and cache before the next one
  *   R2_SNAP_FIRST     the LMDB snapshot is begun before the look into pending, and not compared with trimmed
  *   R2_NO_UPPER       a snapshot ahead of the cursor is taken
  *   R3_STALE          the applier reads applied and tail before it has LMDB's lock
@@ -75,8 +76,16 @@ inline raise(position) {
     fi
 }
 
-/* One LMDB transaction. The version at position t is read from the ring, which cannot be reused above happ. Dying goes to `dead`. */
-inline drain(a, t) {
+/* One LMDB transaction. The version at position t is read from the ring, which cannot be reused above happ. Who dies goes to `dead`; the
+ * writer lock is then a dead one's, if it was held. */
+inline die(holds) {
+    deaths++;
+    llock = 0;
+    wlock = (holds -> DEAD : wlock);
+    goto dead
+}
+
+inline drain(a, t, holds, may_die) {
 #ifdef R3_STALE
     a = happ; t = tail;
     atomic { !llock -> llock = 1 };
@@ -87,18 +96,15 @@ inline drain(a, t) {
     if
     :: t > a ->
         assert(slot[t % N] == t);
-        if
-        :: slot_marker[t % N] -> skip /* the version is there already */
-        :: else -> lmdb_version = slot_version[t % N]
-        fi;
-        atomic { lmdb = t };
+        /* a marker's version is there already */
+        d_step { lmdb = t; lmdb_version = (slot_marker[t % N] -> lmdb_version : slot_version[t % N]) };
         if
         :: durable = t
-        :: atomic { deaths < DEATHS -> deaths++; llock = 0; a = 0; t = 0; goto dead } /* visible, not durable */
+        :: atomic { may_die && deaths < DEATHS -> die(holds) } /* visible, not durable */
         fi;
         if
         :: raise(t)
-        :: atomic { deaths < DEATHS -> deaths++; llock = 0; a = 0; t = 0; goto dead } /* committed, not announced */
+        :: atomic { may_die && deaths < DEATHS -> die(holds) } /* committed, not announced */
         fi
     :: else ->
 #ifndef R3_NO_RAISE
@@ -125,7 +131,7 @@ inline append(v, marker, may_die) {
 #endif
     slot[(tail + 1) % N] = GARBAGE;
     if
-    :: atomic { may_die && deaths < DEATHS -> deaths++; wlock = DEAD; goto dead } /* in the middle of a frame */
+    :: atomic { may_die && deaths < DEATHS -> die(true) } /* in the middle of a frame */
     :: skip
     fi;
 #ifdef R4_LATE
@@ -151,6 +157,8 @@ inline mend() {
         raise(tail)
     :: else
     fi
+#else
+    skip
 #endif
 }
 
@@ -166,33 +174,36 @@ inline write(v, a, t) {
     if
     :: true -> /* an ordinary frame */
         do
-        :: tail + 1 > happ + N -> drain(a, t); assert(tail + 1 <= happ + N)
+        :: tail + 1 > happ + N -> drain(a, t, true, true); assert(tail + 1 <= happ + N)
         :: else -> break
         od;
         append(v, 0, 1)
+#ifndef NO_DIRECT
     :: true -> /* a direct commit */
         do
-        :: lmdb < tail || happ < tail -> drain(a, t)
+        :: lmdb < tail || happ < tail -> drain(a, t, true, true)
         :: else -> break
         od;
         atomic { !llock -> llock = 1 };
         d_step { lmdb = tail + 1; lmdb_version = v };
         if
-        :: atomic { deaths < DEATHS -> deaths++; llock = 0; wlock = DEAD; goto dead }
+        :: atomic { deaths < DEATHS -> die(true) } /* visible, not durable */
         :: durable = lmdb
         fi;
         llock = 0;
         if
-        :: atomic { deaths < DEATHS -> deaths++; wlock = DEAD; goto dead }
+        :: atomic { deaths < DEATHS -> die(true) } /* committed, no marker */
         :: skip
         fi;
         append(v, 1, 1);
         raise(tail)
+#endif
     fi
 }
 
 proctype Writer() {
     byte a, t, v;
+again:
     do
     :: version < VERSIONS ->
         lock_writer();
@@ -205,11 +216,7 @@ proctype Writer() {
     :: version >= VERSIONS -> goto over
     od;
 dead:
-    /* wherever it was inside a drain of its own, it held the writer lock */
-    if
-    :: wlock == HELD -> wlock = DEAD
-    :: else
-    fi;
+    atomic { a = 0; t = 0; v = 0; goto again }; /* another process writes on */
 over:
     skip
 }
@@ -217,27 +224,34 @@ over:
 proctype Applier() {
     byte a, t, n;
     do
-    :: n < DRAINS -> drain(a, t); n++
+    :: n < DRAINS -> drain(a, t, false, true); n++
     :: break
     od;
 dead:
     skip
 }
 
-/* Frames into pending and cache, under the catch-up lock. */
+/* A frame into pending and cache, under the catch-up lock. All of it into pending before any of it into the cache: the records share the
+ * cache's position here, as two records of a frame may there. */
 inline take_frame(p, v, i) {
     reaching = p;
+#ifndef R1_INTERLEAVED
     for (i : 0 .. RECORDS - 1) {
-#ifdef R1_CACHE_FIRST
-        atomic { shard = p; cache[i] = (cache[i] > 0 -> v + 1 : 0) };
+#ifndef R1_CACHE_FIRST
         pending[i] = p
 #else
+        atomic { shard = p; cache[i] = (cache[i] > 0 -> v + 1 : 0) }
+#endif
+    };
+#endif
+    for (i : 0 .. RECORDS - 1) {
+#if defined(R1_CACHE_FIRST) || defined(R1_INTERLEAVED)
         pending[i] = p;
+#endif
 #ifdef R1_NO_RAISE
         atomic { if :: cache[i] > 0 -> shard = p; cache[i] = v + 1 :: else fi }
 #else
         atomic { shard = p; cache[i] = (cache[i] > 0 -> v + 1 : 0) }
-#endif
 #endif
     };
     cursor = p
@@ -434,7 +448,7 @@ proctype LocalWriter() {
     if
     :: atomic { version < VERSIONS -> version++; v = version };
         do
-        :: tail + 1 > happ + N -> drain(a, t); assert(tail + 1 <= happ + N)
+        :: tail + 1 > happ + N -> drain(a, t, true, false); assert(tail + 1 <= happ + N)
         :: else -> break
         od;
         append(v, 0, 0);
@@ -443,7 +457,9 @@ proctype LocalWriter() {
         :: cursor == tail - 1 ->
             reaching = tail;
             for (i : 0 .. RECORDS - 1) {
-                pending[i] = tail;
+                pending[i] = tail
+            };
+            for (i : 0 .. RECORDS - 1) {
                 atomic { shard = tail; cache[i] = v + 1 }
             };
             cursor = tail

@@ -1,6 +1,7 @@
 /* steps.c - see steps.h. All content is a function of the step's number; `value_of` makes bytes of any size from it. */
 #include "steps.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -87,7 +87,7 @@ static void *read_all(void *argument)
         if (result == MLKV_OK && rows.count == 4)
             ck_assert_int_eq(number(&rows.items[1]) + number(&rows.items[3]), 0);
         else
-            ck_assert_int_eq(rows.count, 0);
+            ck_assert_uint_eq(rows.count, 0);
         result = mlkv_string_get(j->db, TEXT("counter"), &buffer);
         if (result == MLKV_OK) {
             int64_t now = number(&(mlkv_slice){buffer.data, buffer.size});
