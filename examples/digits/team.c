@@ -45,7 +45,7 @@ static noreturn void run_child(team *self, mlkv *db, const worker_task *task, pi
             close(self->workers[i].pipe);
     worker_run(db, task);
     must(mlkv_close(db), "closing the store in a worker");
-    exit(0);
+    _exit(0); /* not exit(): its handlers are the parent's */
 }
 
 static void start_worker(team *self, mlkv *db, uint64_t quota, uint64_t first, bool endless,

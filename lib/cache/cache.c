@@ -1,13 +1,17 @@
 /* cache.c - the cache of hot records: creation, lookup without a lock, fills and updates.
  *
- * One mapping holds all shards' blocks (shard.h); the descriptors stand beside it. A lookup loads one index line and the entry's lines: it copies atomic words
- * and believes them only if index word and info are unchanged afterwards (C1). After a few failures it takes the shard's lock, so it always ends.
+ * One mapping holds all shards' blocks (shard.h); the descriptors stand beside it. A lookup loads
+ * one index line and the entry's lines: it copies atomic words and believes them only if index word
+ * and info are unchanged afterwards (C1). After a few failures it takes the shard's lock, so it
+ * always ends.
  *
- * R1: a shard keeps positions for 128 stripes of its hashes. cache_note loads one before the lookup; cache_update raises it under the lock, cached or not;
- * cache_fill compares it under the lock. A fill that finds the record cached already does nothing: what is there is at least as new.
+ * R1: a shard keeps positions for 128 stripes of its hashes. cache_note loads one before the
+ * lookup; cache_update raises it under the lock, cached or not; cache_fill compares it under the
+ * lock. A fill that finds the record cached already does nothing: what is there is at least as new.
  *
- * Memory: the budget covers the blocks; descriptors and counters add at most 1.4 KiB a shard and 4 KiB. Below 1 KiB the cache holds nothing. Pages are touched as the logs
- * first go round; huge pages are asked for when a shard is a sixteenth full, so a process with few records stays small.
+ * Memory: the budget covers the blocks; descriptors and counters add at most 1.4 KiB a shard and 4
+ * KiB. Below 1 KiB the cache holds nothing. Pages are touched as the logs first go round; huge
+ * pages are asked for when a shard is a sixteenth full, so a process with few records stays small.
  * Locks: one mutex a shard, none for cache_get, cache_note and the counters.
  */
 #include "cache/cache.h"
@@ -35,7 +39,8 @@ enum {
     OTHER = 4,
 };
 
-/* Threads count in slots of their own as long as there are at most 64 of them; sharing one may lose a count. */
+/* Threads count in slots of their own as long as there are at most 64 of them; sharing one may lose
+ * a count. */
 typedef struct {
     __attribute__((aligned(CACHE_LINE))) uint64_t hits;
     uint64_t misses;
@@ -51,7 +56,8 @@ struct cache {
 };
 
 static unsigned counter_threads;
-static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned counter_slot; /* 0: not yet given */
+static _Thread_local
+    __attribute__((tls_model("initial-exec"))) unsigned counter_slot; /* 0: not yet given */
 
 static counters *own_counters(const cache *self)
 {
@@ -65,7 +71,8 @@ static counters *own_counters(const cache *self)
 
 /* --- creation --- */
 
-/* Few shards for small budgets, so that a shard's records are not too small; many for large ones, so that threads seldom meet. */
+/* Few shards for small budgets, so that a shard's records are not too small; many for large ones,
+ * so that threads seldom meet. */
 static size_t choose_shards(size_t budget)
 {
     if (budget >= (size_t)1 << 30)
@@ -104,7 +111,8 @@ static int map_blocks(cache *self, size_t size)
 {
     size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : 4096;
     size_t reserved = round_up(size, 4096) + alignment;
-    unsigned char *base = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *base = mmap(NULL, reserved, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return error_set_memory("the cache");
     size_t before = (alignment - (uintptr_t)base % alignment) % alignment;
@@ -130,7 +138,8 @@ int cache_create(size_t budget_bytes, cache **ret_cache)
         size_t shards = choose_shards(budget_bytes);
         size_t block_size = budget_bytes / shards & ~(size_t)(2 * CACHE_LINE - 1);
         if (block_size > (size_t)UINT32_MAX * 4)
-            block_size = (size_t)UINT32_MAX * 4 & ~(size_t)(2 * CACHE_LINE - 1); /* places are 32 bits of 8-byte units */
+            block_size = (size_t)UINT32_MAX * 4 &
+                         ~(size_t)(2 * CACHE_LINE - 1); /* places are 32 bits of 8-byte units */
         if (posix_memalign((void **)&self->shards, CACHE_LINE, shards * sizeof(cache_shard)) != 0) {
             self->shards = NULL;
             result = error_set_memory("the cache");
@@ -142,7 +151,8 @@ int cache_create(size_t budget_bytes, cache **ret_cache)
             goto failed;
         self->shard_mask = shards - 1;
         for (size_t i = 0; i < shards; i++)
-            init_shard(&self->shards[i], (unsigned char *)self->mapping + i * block_size, block_size);
+            init_shard(&self->shards[i], (unsigned char *)self->mapping + i * block_size,
+                       block_size);
     }
     *ret_cache = self;
     return 0;
@@ -177,11 +187,13 @@ static uint64_t *position_of(cache_shard *shard, uint64_t hash)
     return &shard->positions[(hash >> 40) % CACHE_SHARD_STRIPES];
 }
 
-/* C1: true if all that was copied from the entry since `word` and `info` were loaded is one version. */
+/* C1: true if all that was copied from the entry since `word` and `info` were loaded is one
+ * version. */
 static bool unchanged(const uint64_t *slot, uint64_t word, const uint64_t *entry, uint64_t info)
 {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return relaxed_load(entry + 1) == info && ((relaxed_load(slot) ^ word) & ~CACHE_FREQUENCY_MASK) == 0;
+    return relaxed_load(entry + 1) == info &&
+           ((relaxed_load(slot) ^ word) & ~CACHE_FREQUENCY_MASK) == 0;
 }
 
 static bool key_equals(const uint64_t *entry, mlkv_slice key)
@@ -200,8 +212,10 @@ static bool key_equals(const uint64_t *entry, mlkv_slice key)
     return relaxed_load(words + whole) == last;
 }
 
-/* Reads the entry of one index word. CACHE_HIT, CACHE_HIT_ABSENT, OTHER (another key), RETRY (changed meanwhile), MLKV_E_MEMORY. */
-static int read_entry(const cache_shard *shard, uint64_t *slot, uint64_t word, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value)
+/* Reads the entry of one index word. CACHE_HIT, CACHE_HIT_ABSENT, OTHER (another key), RETRY
+ * (changed meanwhile), MLKV_E_MEMORY. */
+static int read_entry(const cache_shard *shard, uint64_t *slot, uint64_t word, uint64_t hash,
+                      mlkv_slice key, mlkv_buffer *ret_value)
 {
     uint32_t place = word_place(shard, word);
     if ((uint64_t)place + CACHE_ENTRY_HEADER > shard->block_units)
@@ -225,8 +239,10 @@ static int read_entry(const cache_shard *shard, uint64_t *slot, uint64_t word, u
     }
     if (!unchanged(slot, word, entry, info))
         return RETRY;
-    if (word_frequency(word) < CACHE_FREQUENCY_MAX) /* C3: written at most three times an entry, then never */
-        __atomic_compare_exchange_n(slot, &word, word + CACHE_FREQUENCY_ONE, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    if (word_frequency(word) <
+        CACHE_FREQUENCY_MAX) /* C3: written at most three times an entry, then never */
+        __atomic_compare_exchange_n(slot, &word, word + CACHE_FREQUENCY_ONE, false,
+                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     if ((info & CACHE_ABSENT_BIT) != 0)
         return CACHE_HIT_ABSENT;
     ret_value->size = size;
@@ -296,7 +312,9 @@ void cache_prefetch_entry(const cache *self, uint64_t hash)
 
 uint64_t cache_note(const cache *self, uint64_t hash)
 {
-    return self->shards == NULL ? 0 : __atomic_load_n(position_of(shard_of(self, hash), hash), __ATOMIC_ACQUIRE);
+    return self->shards == NULL
+               ? 0
+               : __atomic_load_n(position_of(shard_of(self, hash), hash), __ATOMIC_ACQUIRE);
 }
 
 /* Under the lock. */
@@ -306,7 +324,8 @@ static void raise_position(uint64_t *at, uint64_t position)
         __atomic_store_n(at, position, __ATOMIC_RELEASE);
 }
 
-/* Asks for huge pages once a shard is a sixteenth full. Under the lock; only the index's part is made huge at once, the rest as it is first touched. */
+/* Asks for huge pages once a shard is a sixteenth full. Under the lock; only the index's part is
+ * made huge at once, the rest as it is first touched. */
 static void ask_for_huge_pages(const cache *self, cache_shard *shard)
 {
     if (shard->huge || shard->live_units < shard->block_units / 16)
@@ -320,16 +339,19 @@ static void ask_for_huge_pages(const cache *self, cache_shard *shard)
     uintptr_t end = (uintptr_t)self->mapping + self->mapping_size;
     last = last < end ? last : end;
     index_last = index_last < end ? index_last : end;
-    madvise((void *)first, last - first, MADV_HUGEPAGE); /* advice only: a refusal changes nothing */
+    madvise((void *)first, last - first,
+            MADV_HUGEPAGE); /* advice only: a refusal changes nothing */
     madvise((void *)first, index_last - first, MADV_COLLAPSE);
 }
 
-void cache_fill(cache *self, uint64_t hash, mlkv_slice key, mlkv_slice value, bool absent, uint64_t note)
+void cache_fill(cache *self, uint64_t hash, mlkv_slice key, mlkv_slice value, bool absent,
+                uint64_t note)
 {
     if (self->shards == NULL)
         return;
     cache_shard *shard = shard_of(self, hash);
-    cache_record record = {.hash = hash, .key = key, .value = absent ? (mlkv_slice){0} : value, .absent = absent};
+    cache_record record = {
+        .hash = hash, .key = key, .value = absent ? (mlkv_slice){0} : value, .absent = absent};
     lock_take(&shard->lock);
     if (relaxed_load(position_of(shard, hash)) == note && index_find(shard, hash, key) == NULL) {
         log_insert(shard, &record, 0, ghost_take(shard, hash));
@@ -338,12 +360,14 @@ void cache_fill(cache *self, uint64_t hash, mlkv_slice key, mlkv_slice value, bo
     lock_release(&shard->lock);
 }
 
-void cache_update(cache *self, uint64_t hash, mlkv_slice key, mlkv_slice value, bool deleted, uint64_t position, bool insert)
+void cache_update(cache *self, uint64_t hash, mlkv_slice key, mlkv_slice value, bool deleted,
+                  uint64_t position, bool insert)
 {
     if (self->shards == NULL)
         return;
     cache_shard *shard = shard_of(self, hash);
-    cache_record record = {.hash = hash, .key = key, .value = deleted ? (mlkv_slice){0} : value, .absent = deleted};
+    cache_record record = {
+        .hash = hash, .key = key, .value = deleted ? (mlkv_slice){0} : value, .absent = deleted};
     lock_take(&shard->lock);
     raise_position(position_of(shard, hash), position);
     uint64_t *slot = index_find(shard, hash, key);
@@ -373,7 +397,8 @@ void cache_reset(cache *self, uint64_t position)
 {
     if (self->shards == NULL)
         return;
-    for (size_t i = 0; i <= self->shard_mask; i++) { /* R5: all positions first, so that no fill noted before gets in */
+    for (size_t i = 0; i <= self->shard_mask;
+         i++) { /* R5: all positions first, so that no fill noted before gets in */
         cache_shard *shard = &self->shards[i];
         lock_take(&shard->lock);
         for (size_t j = 0; j < CACHE_SHARD_STRIPES; j++)

@@ -1,12 +1,16 @@
 /* index.c - a shard's index of entries and its ghosts.
  *
- * The index is an array of buckets of eight words, one cache line each; a record's word stands in the bucket of its hash or, if that was full, in the neighbour. Nothing
- * is ever moved between the two, so a lookup that finds neither misses at worst what is being inserted meanwhile, which is a miss and no error (I5).
+ * The index is an array of buckets of eight words, one cache line each; a record's word stands in
+ * the bucket of its hash or, if that was full, in the neighbour. Nothing is ever moved between the
+ * two, so a lookup that finds neither misses at worst what is being inserted meanwhile, which is a
+ * miss and no error (I5).
  *
- * Ghosts are fingerprints of hashes that were evicted from the small log unused: buckets of 15, each a queue of its own, overwritten in turn. A record that
- * returns while its ghost is there is no one-hit wonder and goes to the main log.
+ * Ghosts are fingerprints of hashes that were evicted from the small log unused: buckets of 15,
+ * each a queue of its own, overwritten in turn. A record that returns while its ghost is there is
+ * no one-hit wonder and goes to the main log.
  *
- * Locks: all functions run under the shard's lock; index words are atomic because readers without the lock look at them (C1-C3 in shard.h).
+ * Locks: all functions run under the shard's lock; index words are atomic because readers without
+ * the lock look at them (C1-C3 in shard.h).
  */
 #include "cache/shard.h"
 
@@ -34,7 +38,8 @@ uint64_t *index_find(cache_shard *shard, uint64_t hash, mlkv_slice key)
             if (word == 0 || word >> 48 != hash >> 48)
                 continue;
             const uint64_t *entry = shard->block + word_place(shard, word);
-            if (relaxed_load(entry) == hash && info_key_size(relaxed_load(entry + 1)) == key.size && key_at(entry, key))
+            if (relaxed_load(entry) == hash && info_key_size(relaxed_load(entry + 1)) == key.size &&
+                key_at(entry, key))
                 return bucket + i;
         }
     }
@@ -90,7 +95,8 @@ void index_insert(cache_shard *shard, uint64_t hash, uint64_t word)
 
 static uint32_t *ghost_bucket(const cache_shard *shard, uint64_t hash)
 {
-    uint64_t mixed = hash * 0x9e3779b97f4a7c15u >> 32; /* Fibonacci hashing: other bits than the index's */
+    uint64_t mixed =
+        hash * 0x9e3779b97f4a7c15u >> 32; /* Fibonacci hashing: other bits than the index's */
     return shard->ghosts + (mixed * shard->ghost_count >> 32) * CACHE_GHOST_WORDS;
 }
 

@@ -1,13 +1,18 @@
 /* log.c - a shard's two circular logs, small and main, and S3-FIFO upon them.
  *
- * New records enter at the head of the small log (a tenth); what reaches its tail unused leaves a ghost and goes, what was used goes to the head of the main log, and so
- * does everything while the main log has room: a cache that holds all there is evicts nothing. What reaches the main log's tail used is written again at its head,
- * with one use less. A long scan thus passes through the small log only. Entries never wrap round a log's end: the rest of a lap is left unused.
+ * New records enter at the head of the small log (a tenth); what reaches its tail unused leaves a
+ * ghost and goes, what was used goes to the head of the main log, and so does everything while the
+ * main log has room: a cache that holds all there is evicts nothing. What reaches the main log's
+ * tail used is written again at its head, with one use less. A long scan thus passes through the
+ * small log only. Entries never wrap round a log's end: the rest of a lap is left unused.
  *
- * Dead units (older versions of other extents, removed records) come free when the tail passes them. While they are more than an eighth of the main log, live
- * entries at its tail are kept even if unused: the log is compacted, not emptied.
+ * Dead units (older versions of other extents, removed records) come free when the tail passes
+ * them. While they are more than an eighth of the main log, live entries at its tail are kept even
+ * if unused: the log is compacted, not emptied.
  *
- * Invariants: C1-C4 of shard.h. An insertion writes at most MOVES_MAX entries again, so its time under the lock is bounded; beyond that it evicts.
+ * Invariants: C1-C4 of shard.h. An insertion writes at most MOVES_MAX entries again, so its time
+ * under the lock is bounded; beyond that it evicts.
+ *
  * Locks: all functions run under the shard's lock.
  */
 #include "cache/shard.h"
@@ -75,15 +80,17 @@ static void add_live(cache_shard *shard, cache_log *log, uint32_t units)
     relaxed_store(&shard->entries, shard->entries + 1);
 }
 
-/* Moves the entry that `slot` points to, and that was popped from its log, to the head of the main log. The places may overlap, but never the new one above
- * the old: free space lies before the tail in the order of the ring. */
+/* Moves the entry that `slot` points to, and that was popped from its log, to the head of the main
+ * log. The places may overlap, but never the new one above the old: free space lies before the tail
+ * in the order of the ring. */
 static void move_to_main(cache_shard *shard, uint64_t *slot, uint32_t units, uint32_t frequency)
 {
     uint64_t word = relaxed_load(slot);
     uint64_t *from = shard->block + word_place(shard, word);
     uint64_t hash = relaxed_load(from);
     index_remove(shard, slot);
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* C1: whoever sees a byte below also sees the empty slot */
+    __atomic_thread_fence(
+        __ATOMIC_RELEASE); /* C1: whoever sees a byte below also sees the empty slot */
     cache_log *log = &shard->main_log;
     uint32_t place = take(log, units);
     uint64_t *to = shard->block + place;
@@ -137,8 +144,8 @@ static void make_room_in_small(cache_shard *shard, uint32_t units)
         pop(log, entry_units);
         if (slot == NULL)
             continue;
-        if (word_frequency(relaxed_load(slot)) >= CACHE_PROMOTE_FREQUENCY || has_room(&shard->main_log, entry_units) ||
-            main_is_loose(shard, entry_units)) {
+        if (word_frequency(relaxed_load(slot)) >= CACHE_PROMOTE_FREQUENCY ||
+            has_room(&shard->main_log, entry_units) || main_is_loose(shard, entry_units)) {
             make_room_in_main(shard, entry_units);
             move_to_main(shard, slot, entry_units, 0);
         } else {
@@ -150,12 +157,14 @@ static void make_room_in_small(cache_shard *shard, uint32_t units)
 
 static void write_value(uint64_t *entry, const cache_record *record)
 {
-    words_store(entry + CACHE_ENTRY_HEADER + (record->key.size + 7) / 8, record->value.data, record->value.size);
+    words_store(entry + CACHE_ENTRY_HEADER + (record->key.size + 7) / 8, record->value.data,
+                record->value.size);
 }
 
 static void write_entry(uint64_t *entry, const cache_record *record)
 {
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* C1: the slots that pointed here were emptied before */
+    __atomic_thread_fence(
+        __ATOMIC_RELEASE); /* C1: the slots that pointed here were emptied before */
     relaxed_store(entry, record->hash);
     relaxed_store(entry + 1, info_make(record->key.size, record->value.size, record->absent));
     words_store(entry + CACHE_ENTRY_HEADER, record->key.data, record->key.size);
@@ -191,8 +200,11 @@ void log_replace(cache_shard *shard, uint64_t *slot, const cache_record *record)
     uint64_t word = relaxed_load(slot);
     uint64_t *entry = shard->block + word_place(shard, word);
     uint64_t info = relaxed_load(entry + 1), sequence = info >> CACHE_SEQUENCE_SHIFT;
-    bool same_extent = fits(shard, record) && units_of(record->key.size, record->value.size) == info_units(info);
-    if (!same_extent || sequence + 2 >= (uint64_t)1 << (64 - CACHE_SEQUENCE_SHIFT)) { /* a sequence is never used twice under one word */
+    bool same_extent =
+        fits(shard, record) && units_of(record->key.size, record->value.size) == info_units(info);
+    if (!same_extent ||
+        sequence + 2 >= (uint64_t)1 << (64 - CACHE_SEQUENCE_SHIFT)) { /* a sequence is never used
+                                                                         twice under one word */
         bool in_main = word_place(shard, word) >= shard->main_log.begin;
         index_remove(shard, slot);
         log_insert(shard, record, word_frequency(word), in_main);
@@ -201,6 +213,7 @@ void log_replace(cache_shard *shard, uint64_t *slot, const cache_record *record)
     relaxed_store(entry + 1, info + CACHE_SEQUENCE_ONE);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     write_value(entry, record);
-    uint64_t new_info = info_make(record->key.size, record->value.size, record->absent) | (sequence + 2) << CACHE_SEQUENCE_SHIFT;
+    uint64_t new_info = info_make(record->key.size, record->value.size, record->absent) |
+                        (sequence + 2) << CACHE_SEQUENCE_SHIFT;
     __atomic_store_n(entry + 1, new_info, __ATOMIC_RELEASE);
 }

@@ -170,8 +170,8 @@ int cell_inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_bl
 
 int cell_decode(mlkv_slice cell, mlkv_buffer *out)
 {
-    int kind;
-    uint64_t raw_size;
+    int kind = CELL_BLOB;
+    uint64_t raw_size = 0;
     mlkv_slice frame;
     int result = inspect(cell, &kind, &raw_size, NULL, &frame);
     if (result != 0)

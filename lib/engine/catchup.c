@@ -175,6 +175,8 @@ int engine_refresh(engine *self)
         result = store_read_position(read, &position);
     if (result == MLKV_OK)
         result = journal_open(self->path, identity.uuid, true, &fresh);
+    if (result == MLKV_E_PLATFORM && identity.clean)
+        result = MLKV_ABSENT; /* left behind by another machine or boot */
     if (result == MLKV_OK && journal_retired(fresh))
         result = MLKV_ABSENT; /* restarting just now: the old one still says everything */
     if (result == MLKV_OK)

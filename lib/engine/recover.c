@@ -185,8 +185,8 @@ static int open_journal(engine *self)
     store_read_end(read);
     if (result == MLKV_OK)
         result = journal_open(self->path, identity.uuid, self->options.read_only, &log);
-    if (result == MLKV_ABSENT && self->options.read_only && identity.clean)
-        return MLKV_OK;
+    if ((result == MLKV_ABSENT || result == MLKV_E_PLATFORM) && self->options.read_only && identity.clean)
+        return MLKV_OK; /* LMDB is all there is; a journal that another machine or boot left behind says nothing */
     if (result == MLKV_ABSENT)
         result = error_set(MLKV_E_MISMATCH, "%s: other processes have it open, but its journal is gone", self->path);
     if (result == MLKV_OK)

@@ -1,7 +1,9 @@
 /* internal.h - what the two halves of pending share: its state. Private to lib/pending.
  *
- * A table is never changed in size: a larger one is filled and published, and the old one is kept until pending_destroy, because readers may be in it; as sizes
- * double, the old ones together are no larger than the newest. An old table stays complete for the positions that were added before. The same holds for stashes.
+ * A table is never changed in size: a larger one is filled and published, and the old one is kept
+ * until pending_destroy, because readers may be in it; as sizes double, the old ones together are
+ * no larger than the newest. An old table stays complete for the positions that were added before.
+ * The same holds for stashes.
  */
 #ifndef MLKV_PENDING_INTERNAL_H
 #define MLKV_PENDING_INTERNAL_H
@@ -11,12 +13,12 @@
 #include <pthread.h>
 
 enum {
-    PENDING_BUCKET_SLOTS = 8,   /* 128 bytes: a pair of lines, which the hardware fetches together */
-    PENDING_SLOTS_MIN = 512,    /* 8 KiB for a process that writes little */
+    PENDING_BUCKET_SLOTS = 8, /* 128 bytes: a pair of lines, which the hardware fetches together */
+    PENDING_SLOTS_MIN = 512,  /* 8 KiB for a process that writes little */
     PENDING_STASH_MIN = 16,
-    PENDING_RUNS_MAX = 64,      /* each run is at least twice as long as the next */
-    PENDING_KEY_BYTES = 23,     /* of a key that a run's item holds */
-    PENDING_KEY_LONG = 24,      /* in place of the size: the key is longer than that */
+    PENDING_RUNS_MAX = 64,  /* each run is at least twice as long as the next */
+    PENDING_KEY_BYTES = 23, /* of a key that a run's item holds */
+    PENDING_KEY_LONG = 24,  /* in place of the size: the key is longer than that */
 };
 
 typedef struct {
@@ -40,8 +42,9 @@ typedef struct pending_table {
     pending_stash *stash; /* atomic */
 } pending_table;
 
-/* A record in key order: the key's first 23 bytes padded with zeros, and the smaller of its size and 24, as three big-endian numbers. So keys of up to 23
- * bytes are compared without a look into the ring, and longer ones unless they are equal so far. */
+/* A record in key order: the key's first 23 bytes padded with zeros, and the smaller of its size
+ * and 24, as three big-endian numbers. So keys of up to 23 bytes are compared without a look into
+ * the ring, and longer ones unless they are equal so far. */
 typedef struct {
     uint64_t words[3];
     uint64_t position;

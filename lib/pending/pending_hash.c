@@ -1,13 +1,23 @@
 /* pending_hash.c - the hash from record key to the position of its newest version in the ring.
  *
- * A slot is live if its position is not 0 and not below `trimmed`. Trimming kills slots without touching them; they are claimed again in place. One key has one live slot
- * at most, in one of its two buckets or in the stash. Keys stand in the ring only: slots of equal hash are told apart by reading the key there.
+ * A slot is live if its position is not 0 and not below `trimmed`. Trimming kills slots without
+ * touching them; they are claimed again in place. One key has one live slot at most, in one of its
+ * two buckets or in the stash. Keys stand in the ring only: slots of equal hash are told apart by
+ * reading the key there.
  *
  * Invariants
- *   P1 A slot is claimed by position = 0, then hash, then the new position, each a release. So a reader that sees a hash sees no older position than the 0 after it.
- *   P2 What a reader finds it checks against the ring, key and all: a slot that changed under it yields JOURNAL_OTHER, or a version that is newer.
- *   P3 A table that grows by doubling splits each bucket into buckets of its own, so that a split cannot overflow.
- *   P4 live_bound is never less than the number of live slots in the table.
+ *
+ * P1 A slot is claimed by position = 0, then hash, then the new position, each a release. So a
+ *    reader that sees a hash sees no older position than the 0 after it.
+ *
+ * P2 What a reader finds it checks against the ring, key and all: a slot that changed under it
+ *    yields JOURNAL_OTHER, or a version that is newer.
+ *
+ * P3 A table that grows by doubling splits each bucket into buckets of its own, so that a split
+ *    cannot overflow.
+ *
+ * P4 live_bound is never less than the number of live slots in the table.
+ *
  * Locks: one writer (the engine's catch-up lock); readers take none.
  */
 #include "pending/internal.h"
@@ -45,7 +55,8 @@ static pending_slot *bucket_of(const pending_table *table, uint64_t hash, unsign
 static void *map_zeroed(size_t size)
 {
     size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : PAGE;
-    unsigned char *base = mmap(NULL, size + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *base = mmap(NULL, size + alignment, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
     size_t before = (alignment - (uintptr_t)base % alignment) % alignment;
@@ -98,7 +109,9 @@ static pending_table *create_table(size_t slots, size_t stash_capacity)
 
 static void count_bytes(pending *self, size_t bytes)
 {
-    __atomic_store_n(&self->table_bytes, __atomic_load_n(&self->table_bytes, __ATOMIC_RELAXED) + bytes, __ATOMIC_RELAXED);
+    __atomic_store_n(&self->table_bytes,
+                     __atomic_load_n(&self->table_bytes, __ATOMIC_RELAXED) + bytes,
+                     __ATOMIC_RELAXED);
 }
 
 static size_t stash_bytes(const pending_stash *stash)
@@ -140,7 +153,8 @@ void pending_destroy(pending *self)
 
 size_t pending_memory_bytes(const pending *self)
 {
-    return sizeof *self + __atomic_load_n(&self->table_bytes, __ATOMIC_RELAXED) + __atomic_load_n(&self->run_bytes, __ATOMIC_RELAXED);
+    return sizeof *self + __atomic_load_n(&self->table_bytes, __ATOMIC_RELAXED) +
+           __atomic_load_n(&self->run_bytes, __ATOMIC_RELAXED);
 }
 
 /* --- growing --- */
@@ -203,7 +217,8 @@ static size_t split_table(const pending_table *old, pending_table *larger, uint6
         const pending_slot *slot = old->stash->slots + i;
         if (!is_live(slot, trimmed))
             continue;
-        if (put_in(bucket_of(larger, slot->hash, 0), slot, trimmed) || put_in(bucket_of(larger, slot->hash, 1), slot, trimmed))
+        if (put_in(bucket_of(larger, slot->hash, 0), slot, trimmed) ||
+            put_in(bucket_of(larger, slot->hash, 1), slot, trimmed))
             live++;
         else
             put_in_stash(larger->stash, slot);
@@ -227,7 +242,8 @@ static size_t power_above(size_t least, size_t start)
 static int grow_table(pending *self, size_t slots, size_t n)
 {
     pending_table *old = self->table;
-    pending_table *larger = create_table(slots, power_above(old->stash->count + n, PENDING_STASH_MIN));
+    pending_table *larger =
+        create_table(slots, power_above(old->stash->count + n, PENDING_STASH_MIN));
     if (larger == NULL)
         return error_set_memory("the index of pending records");
     begin_count(self, split_table(old, larger, load(&self->trimmed)));
@@ -274,7 +290,8 @@ int pending_reserve(pending *self, size_t n)
         if (self->live_bound + n > slots / 2)
             return grow_table(self, power_above((self->live_bound + n) * 2, slots * 2), n);
     }
-    /* Up to three quarters full a pair of buckets is hardly ever full. A stash in use says that one was: so grow, unless hashes are equal beyond any growth. */
+    /* Up to three quarters full a pair of buckets is hardly ever full. A stash in use says that one
+     * was: so grow, unless hashes are equal beyond any growth. */
     if (stash_in_use(self) && self->live_bound + n > slots / 4)
         return grow_table(self, slots * 2, n);
     if (self->table->stash->count + n > self->table->stash->capacity)
@@ -290,7 +307,8 @@ void pending_raise_trimmed(pending *self, uint64_t position)
         __atomic_store_n(&self->trimmed, position, __ATOMIC_RELEASE);
 }
 
-/* Whether the slot is live and its record's key is this one. An overwritten record is in LMDB: so is all below the journal's applied. */
+/* Whether the slot is live and its record's key is this one. An overwritten record is in LMDB: so
+ * is all below the journal's applied. */
 static bool holds_key(pending *self, const pending_slot *slot, uint64_t hash, mlkv_slice key)
 {
     uint64_t position = load(&slot->position);
@@ -304,7 +322,8 @@ static bool holds_key(pending *self, const pending_slot *slot, uint64_t hash, ml
     return result == 0 && slice_equal(slice_of(other, size), key);
 }
 
-static pending_slot *find_key(pending *self, const pending_table *table, uint64_t hash, mlkv_slice key)
+static pending_slot *find_key(pending *self, const pending_table *table, uint64_t hash,
+                              mlkv_slice key)
 {
     for (unsigned choice = 0; choice < 2; choice++) {
         pending_slot *bucket = bucket_of(table, hash, choice);
@@ -329,12 +348,14 @@ static pending_slot *first_dead(pending_slot *slots, size_t count, uint64_t trim
     return NULL;
 }
 
-/* P4: one bucket a claim. What lives after the sweep was live when it was counted, or was claimed since the sweep began. */
+/* P4: one bucket a claim. What lives after the sweep was live when it was counted, or was claimed
+ * since the sweep began. */
 static void sweep(pending *self, const pending_table *table, uint64_t trimmed)
 {
     self->live_bound++;
     self->sweep_claims++;
-    self->sweep_live += count_live(table->slots + self->sweep_bucket * PENDING_BUCKET_SLOTS, PENDING_BUCKET_SLOTS, trimmed);
+    self->sweep_live += count_live(table->slots + self->sweep_bucket * PENDING_BUCKET_SLOTS,
+                                   PENDING_BUCKET_SLOTS, trimmed);
     if (++self->sweep_bucket > table->bucket_mask)
         begin_count(self, self->sweep_live + self->sweep_claims);
 }
@@ -344,15 +365,18 @@ void pending_add(pending *self, uint64_t hash, mlkv_slice key, uint64_t position
     pending_table *table = self->table;
     if (position < load(&self->trimmed))
         return;
+    pending_prefetch(self, hash);
     pending_slot *slot = find_key(self, table, hash, key);
     uint64_t trimmed = load(&self->trimmed);
     if (slot != NULL) {
         __atomic_store_n(&slot->position, position, __ATOMIC_RELEASE);
     } else {
         pending_slot *first = bucket_of(table, hash, 0), *second = bucket_of(table, hash, 1);
-        size_t first_live = count_live(first, PENDING_BUCKET_SLOTS, trimmed), second_live = count_live(second, PENDING_BUCKET_SLOTS, trimmed);
+        size_t first_live = count_live(first, PENDING_BUCKET_SLOTS, trimmed),
+               second_live = count_live(second, PENDING_BUCKET_SLOTS, trimmed);
         /* the first choice, which is read first, unless it is much fuller */
-        slot = first_dead(first_live > second_live + 2 ? second : first, PENDING_BUCKET_SLOTS, trimmed);
+        slot = first_dead(first_live > second_live + 2 ? second : first, PENDING_BUCKET_SLOTS,
+                          trimmed);
         if (slot == NULL)
             slot = first_dead(second, PENDING_BUCKET_SLOTS, trimmed);
         if (slot != NULL) {
@@ -391,7 +415,8 @@ uint64_t pending_trimmed(const pending *self)
 
 /* --- reading --- */
 
-static int read_slot(const pending *self, const pending_slot *slot, uint64_t hash, mlkv_slice key, uint64_t trimmed, mlkv_buffer *ret_value)
+static int read_slot(const pending *self, const pending_slot *slot, uint64_t hash, mlkv_slice key,
+                     uint64_t trimmed, mlkv_buffer *ret_value)
 {
     if (__atomic_load_n(&slot->hash, __ATOMIC_ACQUIRE) != hash)
         return JOURNAL_OTHER;

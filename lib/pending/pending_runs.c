@@ -1,14 +1,22 @@
 /* pending_runs.c - pending records in key order, for scans.
  *
- * Nothing is kept while nobody scans. A scan reads the frames that came since the last one, sorts their records into a run, and merges runs until each is at
- * least twice as long as the next: so there are O(log n) of them, and a record is merged O(log n) times. A query searches each run for its first key and
- * merges the runs, the newest position winning. Items hold the first bytes of keys (internal.h); the rest, and the values, are read from the ring.
+ * Nothing is kept while nobody scans. A scan reads the frames that came since the last one, sorts
+ * their records into a run, and merges runs until each is at least twice as long as the next: so
+ * there are O(log n) of them, and a record is merged O(log n) times. A query searches each run for
+ * its first key and merges the runs, the newest position winning. Items hold the first bytes of
+ * keys (internal.h); the rest, and the values, are read from the ring.
  *
  * Invariants
- *   Q1 Within a run keys rise strictly. All positions of a run lie below those of the next run.
- *   Q2 Records of the frames in [trimmed, indexed_to) are in the runs. Items below trimmed are dead: their keys may be overwritten and are never read.
- *   Q3 indexed_to is the end of a frame; so is trimmed.
- * Locks: the caller holds the engine's catch-up lock, so that cursor and trimmed stand still; the runs' lock is taken here.
+ *
+ * Q1 Within a run keys rise strictly. All positions of a run lie below those of the next run.
+ *
+ * Q2 Records of the frames in [trimmed, indexed_to) are in the runs. Items below trimmed are dead:
+ *    their keys may be overwritten and are never read.
+ *
+ * Q3 indexed_to is the end of a frame; so is trimmed.
+ *
+ * Locks: the caller holds the engine's catch-up lock, so that cursor and trimmed stand still; the
+ * runs' lock is taken here.
  */
 #include "pending/internal.h"
 
@@ -21,8 +29,9 @@
 #include <stdlib.h>
 
 enum {
-    RUN_ITEMS_MAX = 1 << 19,        /* of one sort: bounds the memory that it takes beside the run to some 40 MiB */
-    RUN_KEY_BYTES_MAX = 64 << 20,   /* of long keys, likewise */
+    RUN_ITEMS_MAX =
+        1 << 19, /* of one sort: bounds the memory that it takes beside the run to some 40 MiB */
+    RUN_KEY_BYTES_MAX = 64 << 20, /* of long keys, likewise */
 };
 
 /* --- keys --- */
@@ -31,7 +40,8 @@ static void make_words(mlkv_slice key, uint64_t ret_words[3])
 {
     unsigned char bytes[24] = {0};
     bytes_copy(bytes, key.data, key.size < PENDING_KEY_BYTES ? key.size : PENDING_KEY_BYTES);
-    bytes[PENDING_KEY_BYTES] = (unsigned char)(key.size < PENDING_KEY_LONG ? key.size : PENDING_KEY_LONG);
+    bytes[PENDING_KEY_BYTES] =
+        (unsigned char)(key.size < PENDING_KEY_LONG ? key.size : PENDING_KEY_LONG);
     for (unsigned i = 0; i < 3; i++)
         ret_words[i] = load_be64(bytes + 8 * i);
 }
@@ -50,7 +60,8 @@ static bool is_long(const uint64_t words[3])
     return (words[2] & 0xff) == PENDING_KEY_LONG;
 }
 
-/* One run's place in a merge: its items in order, and the current one's key once somebody wanted it. */
+/* One run's place in a merge: its items in order, and the current one's key once somebody wanted
+ * it. */
 typedef struct {
     const pending_run_item *at, *end;
     bool key_known;
@@ -79,7 +90,8 @@ static int load_key(const pending *self, run_head *head)
         return 0;
     int result = 0;
     if (is_long(head->at->words)) {
-        result = journal_get_record_key(self->source, head->at->position, head->key, &head->key_size, NULL);
+        result = journal_get_record_key(self->source, head->at->position, head->key,
+                                        &head->key_size, NULL);
     } else {
         for (unsigned i = 0; i < 3; i++)
             store_be64(head->key + 8 * i, head->at->words[i]);
@@ -129,10 +141,12 @@ void pending_drop_runs(pending *self)
 }
 
 /* Two neighbours into one, without what is dead or outdated. */
-static int merge_runs(const pending *self, const pending_run *older, const pending_run *newer, pending_run *ret_run)
+static int merge_runs(const pending *self, const pending_run *older, const pending_run *newer,
+                      pending_run *ret_run)
 {
     uint64_t trimmed = pending_trimmed(self);
-    run_head a = {.at = older->items, .end = older->items + older->count}, b = {.at = newer->items, .end = newer->items + newer->count};
+    run_head a = {.at = older->items, .end = older->items + older->count},
+             b = {.at = newer->items, .end = newer->items + newer->count};
     pending_run_item *items = malloc((older->count + newer->count) * sizeof *items);
     if (items == NULL)
         return error_set_memory("the order of pending records");
@@ -162,7 +176,8 @@ static int merge_runs(const pending *self, const pending_run *older, const pendi
 static int merge_where_due(pending *self)
 {
     while (self->run_count >= 2) {
-        pending_run *older = &self->runs[self->run_count - 2], *newer = &self->runs[self->run_count - 1], merged;
+        pending_run *older = &self->runs[self->run_count - 2],
+                    *newer = &self->runs[self->run_count - 1], merged;
         if (older->count / 2 >= newer->count)
             break;
         int result = merge_runs(self, older, newer, &merged);
@@ -201,7 +216,9 @@ static int stage(staging *self, const journal_record *record)
         self->capacity = capacity;
     }
     staged_item *staged = &self->items[self->count];
-    *staged = (staged_item){.item.position = record->position, .key_offset = self->keys.size, .key_size = record->key.size};
+    *staged = (staged_item){.item.position = record->position,
+                            .key_offset = self->keys.size,
+                            .key_size = record->key.size};
     make_words(record->key, staged->item.words);
     if (record->key.size > PENDING_KEY_BYTES) {
         const unsigned char *rest = (const unsigned char *)record->key.data + PENDING_KEY_BYTES;
@@ -213,7 +230,8 @@ static int stage(staging *self, const journal_record *record)
     return 0;
 }
 
-static int compare_staged_keys(const staged_item *a, const staged_item *b, const unsigned char *keys)
+static int compare_staged_keys(const staged_item *a, const staged_item *b,
+                               const unsigned char *keys)
 {
     int order = compare_words(a->item.words, b->item.words);
     if (order != 0 || !is_long(a->item.words))
@@ -227,7 +245,9 @@ static int compare_staged(const void *left, const void *right, void *keys)
 {
     const staged_item *a = left, *b = right;
     int order = compare_staged_keys(a, b, keys);
-    return order != 0 ? order : (a->item.position < b->item.position) - (a->item.position > b->item.position);
+    return order != 0
+               ? order
+               : (a->item.position < b->item.position) - (a->item.position > b->item.position);
 }
 
 /* What is staged becomes the newest run. */
@@ -273,22 +293,26 @@ static int stage_frame(staging *staged, const journal_frame *frame)
     return result == MLKV_ABSENT ? 0 : result;
 }
 
-/* Q2: brings indexed_to up to the cursor. On failure the runs are as they were, or have grown by whole frames. */
+/* Q2: brings indexed_to up to the cursor. On failure the runs are as they were, or have grown by
+ * whole frames. */
 static int index_frames(pending *self, uint64_t cursor)
 {
-    uint64_t trimmed = pending_trimmed(self), position = self->indexed_to > trimmed ? self->indexed_to : trimmed;
+    uint64_t trimmed = pending_trimmed(self),
+             position = self->indexed_to > trimmed ? self->indexed_to : trimmed;
     staging staged = {0};
     mlkv_buffer bytes = {0};
     int result = merge_where_due(self); /* if the last call could not */
     while (result == 0 && position < cursor) {
         journal_frame frame;
-        result = journal_read_frame(self->source, position, cursor, &bytes, &frame); /* MLKV_ABSENT is JOURNAL_LOST */
+        result = journal_read_frame(self->source, position, cursor, &bytes,
+                                    &frame); /* MLKV_ABSENT is JOURNAL_LOST */
         if (result == 0)
             result = stage_frame(&staged, &frame);
         if (result != 0)
             break;
         position = frame.end;
-        if (position < cursor && staged.count < RUN_ITEMS_MAX && staged.keys.size < RUN_KEY_BYTES_MAX)
+        if (position < cursor && staged.count < RUN_ITEMS_MAX &&
+            staged.keys.size < RUN_KEY_BYTES_MAX)
             continue;
         result = add_run(self, &staged);
         if (result == 0) {
@@ -305,8 +329,10 @@ static int index_frames(pending *self, uint64_t cursor)
 
 /* --- queries --- */
 
-/* Whether an item stands before a query's first key: *ret_before. The item is live or its words decide. */
-static int item_before(const pending *self, const pending_run_item *item, mlkv_slice key, const uint64_t words[3], bool inclusive, bool *ret_before)
+/* Whether an item stands before a query's first key: *ret_before. The item is live or its words
+ * decide. */
+static int item_before(const pending *self, const pending_run_item *item, mlkv_slice key,
+                       const uint64_t words[3], bool inclusive, bool *ret_before)
 {
     int order = compare_words(item->words, words);
     if (order == 0 && is_long(words)) {
@@ -321,15 +347,18 @@ static int item_before(const pending *self, const pending_run_item *item, mlkv_s
     return 0;
 }
 
-/* The first item with a key >= key (inclusive) or > key. Dead items whose words do not decide are stepped over: they are not asked for their keys. */
-static int find_first(const pending *self, const pending_run *run, mlkv_slice key, bool inclusive, uint64_t trimmed, const pending_run_item **ret_item)
+/* The first item with a key >= key (inclusive) or > key. Dead items whose words do not decide are
+ * stepped over: they are not asked for their keys. */
+static int find_first(const pending *self, const pending_run *run, mlkv_slice key, bool inclusive,
+                      uint64_t trimmed, const pending_run_item **ret_item)
 {
     uint64_t words[3];
     make_words(key, words);
     size_t low = 0, high = run->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2, probe = middle;
-        while (probe < high && run->items[probe].position < trimmed && is_long(words) && compare_words(run->items[probe].words, words) == 0)
+        while (probe < high && run->items[probe].position < trimmed && is_long(words) &&
+               compare_words(run->items[probe].words, words) == 0)
             probe++;
         bool before = false;
         if (probe < high) {
@@ -355,7 +384,8 @@ typedef struct {
     size_t count, capacity;
 } query;
 
-/* Leaves *ret_best at the smallest key's newest version, all outdated ones passed; NULL at the end. */
+/* Leaves *ret_best at the smallest key's newest version, all outdated ones passed; NULL at the end.
+ */
 static int choose(const pending *self, query *q, run_head **ret_best)
 {
     run_head *best = NULL;
@@ -407,8 +437,8 @@ static int emit(const pending *self, query *q, const run_head *head)
     mlkv_slice key = slice_of(head->key, head->key_size);
     int result = journal_get_record(self->source, head->at->position, key, &q->value);
     if (result == JOURNAL_OTHER)
-        return error_set(MLKV_E_CORRUPT, "journal: another key than %s at position %llu", error_quote(key.data, key.size),
-                         (unsigned long long)head->at->position);
+        return error_set(MLKV_E_CORRUPT, "journal: another key than %s at position %llu",
+                         error_quote(key.data, key.size), (unsigned long long)head->at->position);
     if (result == JOURNAL_FOUND || result == JOURNAL_DELETED)
         return append_item(q, key, result == JOURNAL_DELETED);
     return result;
@@ -421,7 +451,8 @@ static int run_query(const pending *self, query *q, mlkv_slice prefix, mlkv_slic
         const pending_run *run = &self->runs[i];
         run_head *head = &q->heads[q->head_count++];
         head->end = run->items + run->count;
-        int result = find_first(self, run, inclusive ? prefix : after, inclusive, q->trimmed, &head->at);
+        int result =
+            find_first(self, run, inclusive ? prefix : after, inclusive, q->trimmed, &head->at);
         if (result != 0)
             return result;
         skip_dead(head, q->trimmed);
@@ -455,7 +486,8 @@ static void finish(query *q, pending_copy *ret_copy)
     q->arena = (mlkv_buffer){0};
 }
 
-int pending_collect(pending *self, uint64_t cursor, mlkv_slice prefix, mlkv_slice after, pending_copy *ret_copy)
+int pending_collect(pending *self, uint64_t cursor, mlkv_slice prefix, mlkv_slice after,
+                    pending_copy *ret_copy)
 {
     query q = {0};
     lock_take(&self->runs_lock);
@@ -466,7 +498,8 @@ int pending_collect(pending *self, uint64_t cursor, mlkv_slice prefix, mlkv_slic
     int result = index_frames(self, cursor);
     if (result == 0 && self->run_count > 0) {
         q.heads = calloc(self->run_count, sizeof *q.heads);
-        result = q.heads == NULL ? error_set_memory("pending records") : run_query(self, &q, prefix, after);
+        result = q.heads == NULL ? error_set_memory("pending records")
+                                 : run_query(self, &q, prefix, after);
     }
     if (result == 0)
         finish(&q, ret_copy);

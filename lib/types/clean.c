@@ -3,13 +3,16 @@
  * Deleting a key with elements leaves one record (entry.c):
  *   G id -> type (1), then, once work has begun, the last record key that was reclaimed
  * A step walks G records and, for each, the records of that id in the classes that its type uses; they are deleted in batches of
- * BATCH_RECORDS, each an ordinary atomic write, so that other writers wait no longer than for one batch. When a life is done, its G goes.
+ * BATCH_RECORDS, each an ordinary atomic write, so that other writers wait no longer than for one batch. When a life is done, its
+ * G goes.
  * Work that was cut short goes on after the key in G: in this process or another, today or after a crash.
  *
  * Invariants
- *   1. Nobody adds to a dead life or changes it: whatever a scan finds of it may be deleted blindly, also twice (two processes may be at it).
+ *   1. Nobody adds to a dead life or changes it: whatever a scan finds of it may be deleted blindly, also twice (two processes
+ * may be at it).
  *   2. Only a blob's reference must be dropped exactly once: such a record is read again in the rule, and skipped if it is gone.
- *   3. G is deleted in the same batch as its last element or a later one, and never put again after that (its progress is put only if it
+ *   3. G is deleted in the same batch as its last element or a later one, and never put again after that (its progress is put
+ * only if it
  *      is still there).
  *   4. A record that cannot be understood does not stop the cleaner: it goes, and at worst a blob stays behind.
  *   5. An idle process pays next to nothing: a step that finds nothing is followed by longer and longer pauses, until clean_note.
@@ -196,7 +199,8 @@ static int sweep_life(sweep *self, int type, mlkv_slice garbage_key, mlkv_slice 
 
 /* --- a step --- */
 
-/* Copies what a scan returned, which the next call on it takes away. MLKV_ABSENT: not a life that this library knows how to clean. */
+/* Copies what a scan returned, which the next call on it takes away. MLKV_ABSENT: not a life that this library knows how to
+ * clean. */
 static int read_garbage(mlkv_slice key, mlkv_slice value, record_key *ret_key, int *ret_type, record_key *ret_progress)
 {
     const unsigned char *bytes = value.data;
@@ -244,8 +248,10 @@ void clean_note(void)
     atomic_fetch_add_explicit(&notes, 1, memory_order_relaxed);
 }
 
-/* The upcall. Each store's keeper thread asks every 250 ms; looking costs a scan of what is pending, so a thread that found nothing pauses for 1, 2, 4 ... PAUSE_MAX
- * calls, until there is a note. Lives that other processes or earlier runs left are found by the looks in between. */
+/* The upcall. Each store's keeper thread asks every 250 ms; looking costs a scan of what is pending, so a thread that found
+ * nothing
+ * pauses for 1, 2, 4 ... PAUSE_MAX calls, until there is a note. Lives that other processes or earlier runs left are found by the
+ * looks in between. */
 static int clean_due(mlkv *view)
 {
     static _Thread_local uint64_t seen = UINT64_MAX;

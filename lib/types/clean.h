@@ -4,7 +4,8 @@
 
 #include "view/op.h"
 
-/* One bounded step: reclaims up to some thousand elements of deleted lives. 0: did something; MLKV_ABSENT: there is nothing to do; negative: error. */
+/* One bounded step: reclaims up to some thousand elements of deleted lives. 0: did something; MLKV_ABSENT: there is nothing to
+ * do; negative: error. */
 int clean_step(mlkv *view);
 
 /* A hint that there may be something to do: called when a life is deleted with elements left. */

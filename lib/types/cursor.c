@@ -1,6 +1,7 @@
 /* cursor.c - walking over keys, fields or members, in the order of their record keys, as of the moment the cursor was opened.
  *
- * A cursor owns a scan (view/op.h), which holds a snapshot of its own: no lock is held between calls, and nothing that others write shows. What
+ * A cursor owns a scan (view/op.h), which holds a snapshot of its own: no lock is held between calls, and nothing that others
+ * write shows. What
  * it needs besides is where it stands, so that it can hand out a token:
  *   offset size
  *   0      1    version, 1
@@ -10,9 +11,11 @@
  *
  * Invariants
  *   1. Names come in the order of record keys: short names by bytes; long names (layout.h) by their first bytes, then by digest.
- *   2. Every name that begins with the prefix is found, however long: record keys are scanned by as much of the prefix as they can
+ *   2. Every name that begins with the prefix is found, however long: record keys are scanned by as much of the prefix as they
+ * can
  *      hold, and full names are compared.
- *   3. Hash and set: the life that is scanned was the key's at the moment of the scan's opening (ids are unique in a store for ever, so
+ *   3. Hash and set: the life that is scanned was the key's at the moment of the scan's opening (ids are unique in a store for
+ * ever, so
  *      the same id before and after the opening proves it).
  * Locks: none; a cursor belongs to one thread at a time.
  */

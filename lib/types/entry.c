@@ -45,7 +45,7 @@ int entry_count(op *o, uint64_t *ret_count)
 
 static int count_change(op *o, int change)
 {
-    uint64_t count;
+    uint64_t count = 0;
     unsigned char bytes[8];
     int result = entry_count(o, &count);
     if (result != MLKV_OK)

@@ -2,8 +2,10 @@
  *
  * A typed operation opens the entry of its key inside a rule, and then:
  *   reads:   entry_open; 0: header and rest are there. MLKV_ABSENT: no such key (or its time is over). MLKV_E_TYPE: another type.
- *   writes:  the same; on MLKV_ABSENT entry_create begins a new life (new id, count 0) in the same struct; then entry_store writes it.
- *   ends:    entry_remove (elements, if any, are left to the cleaner: O(1)), or entry_vanish when the last element was just deleted.
+ *   writes:  the same; on MLKV_ABSENT entry_create begins a new life (new id, count 0) in the same struct; then entry_store
+ * writes it.
+ *   ends:    entry_remove (elements, if any, are left to the cleaner: O(1)), or entry_vanish when the last element was just
+ * deleted.
  * The number of keys in the store (record "Ckeys") is kept here: +1 in entry_create, -1 in entry_remove and entry_vanish.
  */
 #ifndef MLKV_TYPES_ENTRY_H
@@ -24,7 +26,8 @@ typedef struct {
     unsigned char blob_cell[CELL_BLOB_SIZE];
 } entry;
 
-/* Finds the key. type: TYPE_ANY or one of TYPE_*. 0; MLKV_ABSENT (entry_create may follow); MLKV_E_TYPE naming the key and both types;
+/* Finds the key. type: TYPE_ANY or one of TYPE_*. 0; MLKV_ABSENT (entry_create may follow); MLKV_E_TYPE naming the key and both
+ * types;
  * MLKV_E_SIZE for a name over NAME_SIZE_MAX; MLKV_E_CORRUPT. One record read. */
 int entry_open(op *o, mlkv_slice name, int type, entry *ret_entry);
 
@@ -33,11 +36,13 @@ void entry_prefetch(op *o, mlkv_slice name);
 /* The same for the next NAMED_BATCH of n names, when `i` stands at the first of them; otherwise nothing. */
 void entry_prefetch_batch(op *o, const mlkv_slice *names, size_t n, size_t i);
 
-/* After MLKV_ABSENT from entry_open, or after entry_remove/entry_vanish of the same struct: a new life of this type, with a new id (a string has no elements and gets
+/* After MLKV_ABSENT from entry_open, or after entry_remove/entry_vanish of the same struct: a new life of this type, with a new
+ * id (a string has no elements and gets
  * id 0), count 0, no expiry. Writes the counter, not yet the K record: entry_store must follow in the same rule. */
 int entry_create(op *o, entry *self, int type);
 
-/* Writes the K record: name (if long), header, then head and body of the type's own part, joined. A head of more than 160 bytes must be all there is. */
+/* Writes the K record: name (if long), header, then head and body of the type's own part, joined. A head of more than 160 bytes
+ * must be all there is. */
 int entry_store(op *o, const entry *self, mlkv_slice head, mlkv_slice body);
 
 /* The key is gone: deletes K, counter - 1; a string's blob is released, other types leave G id -> {type} for the cleaner. */

@@ -1,7 +1,9 @@
 /* layout.h - the bytes of typed records: how names become record keys, what a K record's value holds. Pure functions, no locks.
  *
- * Record keys. A name that fits is appended to its head (class, id ...) as it is. If the whole would reach RECORD_KEY_SIZE_MAX (511) bytes, the record key is exactly
- * 511 bytes: head, the first bytes of the name, 16 bytes of digest (hash_digest of the whole name); and the value begins with the full name:
+ * Record keys. A name that fits is appended to its head (class, id ...) as it is. If the whole would reach RECORD_KEY_SIZE_MAX
+ * (511) bytes, the record key is exactly
+ * 511 bytes: head, the first bytes of the name, 16 bytes of digest (hash_digest of the whole name); and the value begins with
+ * the full name:
  *   offset size
  *   0      4   name size (LE)
  *   4      n   name
@@ -62,7 +64,8 @@ void layout_write_header(const key_header *header, unsigned char ret_bytes[LAYOU
 /* Splits a K value (after the name) into header and the type's own part. MLKV_E_CORRUPT. */
 int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret_rest);
 
-/* Splits a value whose record key is long into name and rest; for a short one the name is what follows head_size bytes of the record key. MLKV_E_CORRUPT. */
+/* Splits a value whose record key is long into name and rest; for a short one the name is what follows head_size bytes of the
+ * record key. MLKV_E_CORRUPT. */
 int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value, mlkv_slice *ret_name, mlkv_slice *ret_rest);
 
 /* How many first bytes of a name stand in its record key whether it is long or not: what a scan for a prefix may use. */

@@ -17,7 +17,7 @@ int tensor_open(op *o, mlkv_slice key, entry *ret_entry, tensor_form *ret_form)
         return result;
     result = tensor_form_read(ret_entry->rest, ret_form);
     if (result == MLKV_OK && ret_entry->header.count != ret_form->chunks)
-        result = error_set(MLKV_E_CORRUPT, "tensor %s counts %llu chunks, its shape needs %llu", error_quote(key.data, key.size),
+        result = error_set(MLKV_E_CORRUPT, "tensor '%s' counts %llu chunks, its shape needs %llu", error_quote(key.data, key.size),
                            (unsigned long long)ret_entry->header.count, (unsigned long long)ret_form->chunks);
     return result;
 }

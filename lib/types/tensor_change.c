@@ -25,7 +25,7 @@ int change_open(op *o, tensor_change *change, entry *ret_entry, tensor_form *ret
         return result;
     if (change->expected != NULL) {
         if (!tensor_same(change->expected, &ret_form->tensor))
-            return error_set(MLKV_E_SHAPE, "%s is to be added to tensor %s, which is %s", tensor_text(change->expected),
+            return error_set(MLKV_E_SHAPE, "%s is to be added to tensor '%s', which is %s", tensor_text(change->expected),
                              error_quote(change->key.data, change->key.size), tensor_text(&ret_form->tensor));
         change->first = 0;
         change->count = ret_form->rows;

@@ -159,10 +159,10 @@ size_t tensor_chunk_size(const tensor_form *form, uint64_t chunk)
 int tensor_check_rows(mlkv_slice key, const tensor_form *form, uint64_t first, uint64_t count, size_t size)
 {
     if (first > form->rows || count > form->rows - first)
-        return error_set(MLKV_E_SHAPE, "rows %llu to %llu are asked for of tensor %s, which is %s", (unsigned long long)first,
+        return error_set(MLKV_E_SHAPE, "rows %llu to %llu are asked for of tensor '%s', which is %s", (unsigned long long)first,
                          (unsigned long long)(first + count), error_quote(key.data, key.size), tensor_text(&form->tensor));
     if (count * form->row_bytes != size)
-        return error_set(MLKV_E_SHAPE, "%zu bytes are given for %llu rows of tensor %s, which take %llu (%s)", size,
+        return error_set(MLKV_E_SHAPE, "%zu bytes are given for %llu rows of tensor '%s', which take %llu (%s)", size,
                          (unsigned long long)count, error_quote(key.data, key.size), (unsigned long long)(count * form->row_bytes),
                          tensor_text(&form->tensor));
     return MLKV_OK;

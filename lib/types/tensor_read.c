@@ -62,7 +62,7 @@ static int read_rule(op *o, void *context)
     if (self->whole)
         self->count = form.rows;
     if (self->whole && self->size != form.raw_bytes)
-        return error_set(MLKV_E_SHAPE, "%zu bytes are given for tensor %s, which has %llu (%s)", self->size,
+        return error_set(MLKV_E_SHAPE, "%zu bytes are given for tensor '%s', which has %llu (%s)", self->size,
                          error_quote(self->key.data, self->key.size), (unsigned long long)form.raw_bytes, tensor_text(&form.tensor));
     if (!self->whole)
         result = tensor_check_rows(self->key, &form, self->first, self->count, self->size);
@@ -79,7 +79,7 @@ static int run(mlkv *view, reading *self)
     for (;;) {
         int result = op_read(view, read_rule, self);
         if (result != MLKV_OK)
-            return result == MLKV_E_CORRUPT ? error_set(result, "tensor %s: %s", error_quote(self->key.data, self->key.size),
+            return result == MLKV_E_CORRUPT ? error_set(result, "tensor '%s': %s", error_quote(self->key.data, self->key.size),
                                                         mlkv_error_detail())
                                             : result;
         if (self->moved) {

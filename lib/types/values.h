@@ -19,7 +19,8 @@ int values_prepare(values *self, mlkv *view, const mlkv_pair *pairs, size_t n);
 /* In the rule, at its begin. */
 void values_restart(values *self);
 
-/* In the rule, for each pair's value in the order of the call, exactly once: its cell in two parts, which live until the next values_ call. */
+/* In the rule, for each pair's value in the order of the call, exactly once: its cell in two parts, which live until the next
+ * values_ call. */
 int values_next(values *self, op *o, mlkv_slice raw, mlkv_slice *ret_head, mlkv_slice *ret_body);
 
 /* After the operation, whatever became of it. */
@@ -28,7 +29,8 @@ void values_done(values *self);
 /* A cell's bytes to the end of *out, without a detour for raw ones. */
 int values_append_cell(op *o, mlkv_slice cell, mlkv_buffer *out);
 
-/* A caller's buffer must keep its content unless the whole operation succeeds. So a rule sets its size to what it was before the operation, appends the new bytes, and afterwards
+/* A caller's buffer must keep its content unless the whole operation succeeds. So a rule sets its size to what it was before
+ * the operation, appends the new bytes, and afterwards
  * this gives the buffer the new bytes only (MLKV_OK) or the old ones only. Returns result. */
 int values_end_get(int result, size_t old_size, mlkv_buffer *buffer);
 

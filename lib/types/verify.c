@@ -37,14 +37,14 @@ int verify_problem(verifier *self, const char *format, ...)
 int verify_result(verifier *self, mlkv_slice key, int result)
 {
     if (result == MLKV_E_CORRUPT)
-        return verify_problem(self, "record %s: %s", error_quote(key.data, key.size), mlkv_error_detail());
+        return verify_problem(self, "record '%s': %s", error_quote(key.data, key.size), mlkv_error_detail());
     return result;
 }
 
 static int verify_counter(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     if (!slice_equal(key, slice_of_text("Ckeys")) || value.size != 8)
-        return verify_problem(self, "record %s is no counter that this version knows", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' is no counter that this version knows", error_quote(key.data, key.size));
     self->counted_keys = load_le64(value.data);
     return MLKV_OK;
 }
@@ -70,7 +70,7 @@ static int verify_record(verifier *self, mlkv_slice key, mlkv_slice value)
     case RECORD_SYSTEM:  /* the store's own: it refuses to open with bad ones */
         return MLKV_OK;
     default:
-        return verify_problem(self, "record %s has a class that this version does not write", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' has a class that this version does not write", error_quote(key.data, key.size));
     }
 }
 
@@ -81,7 +81,7 @@ static int verify_order(verifier *self, mlkv_slice key)
     if (key.size == 0 || key.size > RECORD_KEY_SIZE_MAX)
         result = verify_problem(self, "a record key has %zu bytes", key.size);
     else if (self->last_key.size != 0 && slice_compare(slice_of_buffer(&self->last_key), key) >= 0)
-        result = verify_problem(self, "record %s stands behind a record that is not before it", error_quote(key.data, key.size));
+        result = verify_problem(self, "record '%s' stands behind a record that is not before it", error_quote(key.data, key.size));
     return result != MLKV_OK ? result : buffer_assign(&self->last_key, key.data, key.size);
 }
 
@@ -115,7 +115,7 @@ static int unreadable(verifier *self, uint64_t *told_at)
     *told_at = self->report.records;
     if (told)
         return MLKV_OK;
-    return verify_problem(self, "a record behind %s cannot be read, and the rest of its class is passed over: %s",
+    return verify_problem(self, "a record behind '%s' cannot be read, and the rest of its class is passed over: %s",
                           error_quote(self->last_key.data, self->last_key.size), mlkv_error_detail());
 }
 

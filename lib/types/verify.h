@@ -17,6 +17,7 @@ typedef struct {
     uint64_t id;
     uint8_t type;
     bool deleted; /* G: its elements wait for the cleaner */
+    bool broken;  /* its K record is wrong: nothing is said of its elements */
     uint64_t expected;
     uint64_t elements; /* E records, of a list L, of a tensor T */
     uint64_t indexed;  /* L records of a set */

@@ -41,7 +41,7 @@ static int decode_piece(verifier *self, uint64_t id, uint32_t piece, mlkv_slice 
 int verify_blob_piece(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     if (key.size != PIECE_KEY_SIZE)
-        return verify_problem(self, "record %s is no piece of a blob", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' is no piece of a blob", error_quote(key.data, key.size));
     uint64_t id = load_be64((const unsigned char *)key.data + 1);
     uint32_t piece = load_be32((const unsigned char *)key.data + 9), raw_size = 0;
     verify_blob *blob = take(self, id);
@@ -64,7 +64,7 @@ int verify_blob_id(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     const unsigned char *bytes = key.data;
     if (key.size != ID_KEY_SIZE || value.size != (bytes[0] == RECORD_WASTE ? 0 : 8))
-        return verify_problem(self, "record %s has a wrong size", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' has a wrong size", error_quote(key.data, key.size));
     verify_blob *blob = take(self, load_be64(bytes + 1));
     if (blob == NULL)
         return MLKV_E_MEMORY;
@@ -93,7 +93,7 @@ static int verify_reference(verifier *self, mlkv_slice key, const cell_blob *cel
         *ret_good = !blob->broken && same;
         return MLKV_OK;
     }
-    return verify_problem(self, "record %s refers to blob %llu of %u pieces and %llu bytes, of which %u pieces and %llu bytes are there%s",
+    return verify_problem(self, "record '%s' refers to blob %llu of %u pieces and %llu bytes, of which %u pieces and %llu bytes are there%s",
                           error_quote(key.data, key.size), (unsigned long long)cell->id, cell->pieces, (unsigned long long)cell->size,
                           blob->pieces, (unsigned long long)blob->size, blob->broken ? ", some of them bad or in a wrong place" : "");
 }

@@ -16,7 +16,7 @@
 #include "types/element.h"
 #include "types/tensor.h"
 
-enum { KEY_HEAD_SIZE = 1, ID_KEY_SIZE = 9, INDEXED_KEY_SIZE = 17 };
+enum { KEY_HEAD_SIZE = 1, ID_KEY_SIZE = 9, INDEXED_KEY_SIZE = 17, KEY_ID_AT = 8 };
 
 /* Splits a K record; the form is that of a tensor. MLKV_E_CORRUPT. */
 static int split_key(mlkv_slice key, mlkv_slice value, mlkv_slice *ret_name, key_header *ret_header, mlkv_slice *ret_rest, tensor_form *ret_form)
@@ -46,13 +46,27 @@ static int begin_garbage(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     bool known;
     if (key.size != ID_KEY_SIZE || value.size == 0)
-        return verify_problem(self, "record %s has a wrong size", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' has a wrong size", error_quote(key.data, key.size));
     verify_life *life = new_life(self, load_be64((const unsigned char *)key.data + 1), &known);
     if (life == NULL)
         return MLKV_E_MEMORY;
     life->type = *(const unsigned char *)value.data;
     life->deleted = true;
     return MLKV_OK;
+}
+
+/* A K record that the walk will complain of. Its id is noted if it can be seen, so that its elements are not blamed too. */
+static int begin_broken(verifier *self, mlkv_slice key, mlkv_slice value)
+{
+    bool known;
+    mlkv_slice name, rest;
+    uint64_t id = 0;
+    if (layout_split_name(key, KEY_HEAD_SIZE, value, &name, &rest) == MLKV_OK && rest.size >= LAYOUT_KEY_HEADER_SIZE)
+        id = load_le64((const unsigned char *)rest.data + KEY_ID_AT);
+    verify_life *life = id == 0 ? NULL : new_life(self, id, &known);
+    if (life != NULL)
+        life->broken = true;
+    return id != 0 && life == NULL ? MLKV_E_MEMORY : MLKV_OK;
 }
 
 static int begin_key(verifier *self, mlkv_slice key, mlkv_slice value)
@@ -62,13 +76,15 @@ static int begin_key(verifier *self, mlkv_slice key, mlkv_slice value)
     key_header header;
     tensor_form form = {0};
     int result = split_key(key, value, &name, &header, &rest, &form);
+    if (result == MLKV_E_CORRUPT)
+        return begin_broken(self, key, value);
     if (result != MLKV_OK || header.id == 0)
-        return result == MLKV_E_CORRUPT ? MLKV_OK : result; /* the walk tells of it */
+        return result;
     verify_life *life = new_life(self, header.id, &known);
     if (life == NULL)
         return MLKV_E_MEMORY;
     if (known)
-        return verify_problem(self, "key %s has id %llu, which another key or a deleted one has too", error_quote(name.data, name.size),
+        return verify_problem(self, "key '%s' has id %llu, which another key or a deleted one has too", error_quote(name.data, name.size),
                               (unsigned long long)header.id);
     *life = (verify_life){.id = header.id,
                           .type = header.type,
@@ -121,10 +137,10 @@ int verify_key(verifier *self, mlkv_slice key, mlkv_slice value)
     if (header.type == TYPE_STRING)
         return verify_cell(self, key, rest, NULL);
     if (header.type == TYPE_TENSOR && header.count != form.chunks)
-        return verify_problem(self, "tensor %s counts %llu chunks, its shape needs %llu", error_quote(name.data, name.size),
+        return verify_problem(self, "tensor '%s' counts %llu chunks, its shape needs %llu", error_quote(name.data, name.size),
                               (unsigned long long)header.count, (unsigned long long)form.chunks);
     if (header.type != TYPE_TENSOR && header.count == 0)
-        return verify_problem(self, "key %s has no elements, and should not be there", error_quote(name.data, name.size));
+        return verify_problem(self, "key '%s' has no elements, and should not be there", error_quote(name.data, name.size));
     return MLKV_OK;
 }
 
@@ -148,18 +164,18 @@ static int lookup_rule(op *o, void *context)
 static int verify_member(verifier *self, mlkv_slice key, const verify_life *life, mlkv_slice name, mlkv_slice rest)
 {
     if (rest.size != 8)
-        return verify_problem(self, "set member %s has an index of %zu bytes", error_quote(key.data, key.size), rest.size);
+        return verify_problem(self, "set member '%s' has an index of %zu bytes", error_quote(key.data, key.size), rest.size);
     if (life->deleted)
         return MLKV_OK;
     index_lookup lookup = {.id = life->id, .index = load_le64(rest.data), .member = name};
     if (lookup.index >= life->expected)
-        return verify_problem(self, "set member %s has index %llu, but the set counts %llu", error_quote(key.data, key.size),
+        return verify_problem(self, "set member '%s' has index %llu, but the set counts %llu", error_quote(key.data, key.size),
                               (unsigned long long)lookup.index, (unsigned long long)life->expected);
     int result = op_read(self->view, lookup_rule, &lookup);
     if (result < 0 && result != MLKV_E_CORRUPT)
         return result;
     if (!lookup.same)
-        return verify_problem(self, "set member %s does not stand at its index, %llu", error_quote(key.data, key.size),
+        return verify_problem(self, "set member '%s' does not stand at its index, %llu", error_quote(key.data, key.size),
                               (unsigned long long)lookup.index);
     return MLKV_OK;
 }
@@ -174,7 +190,7 @@ static int verify_named(verifier *self, mlkv_slice key, mlkv_slice value, const 
         return verify_member(self, key, life, name, rest);
     if (life->type == TYPE_HASH)
         return verify_cell(self, key, rest, NULL);
-    return life->type == TYPE_ZSET ? MLKV_OK : verify_problem(self, "record %s belongs to a key that has no such elements", error_quote(key.data, key.size));
+    return life->type == TYPE_ZSET ? MLKV_OK : verify_problem(self, "record '%s' belongs to a key that has no such elements", error_quote(key.data, key.size));
 }
 
 /* A chunk's bytes against its checksum, wherever they stand. */
@@ -189,7 +205,7 @@ static int verify_chunk_bytes(verifier *self, mlkv_slice key, const chunk_head *
     if (result != MLKV_OK)
         return verify_result(self, key, result);
     if (hash_checksum(self->raw.data, self->raw.size, 0) != head->checksum)
-        return verify_problem(self, "tensor chunk %s does not have the bytes that its checksum was made of", error_quote(key.data, key.size));
+        return verify_problem(self, "tensor chunk '%s' does not have the bytes that its checksum was made of", error_quote(key.data, key.size));
     return MLKV_OK;
 }
 
@@ -199,10 +215,10 @@ static int verify_chunk(verifier *self, mlkv_slice key, mlkv_slice value, verify
     mlkv_slice cell;
     uint64_t chunk = load_be64((const unsigned char *)key.data + ID_KEY_SIZE);
     if (life->type != TYPE_TENSOR)
-        return verify_problem(self, "record %s belongs to a key that is no tensor", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' belongs to a key that is no tensor", error_quote(key.data, key.size));
     if (life->deleted) { /* its shape is gone; what it refers to still counts */
         if (value.size <= TENSOR_CHUNK_HEAD_SIZE)
-            return verify_problem(self, "tensor chunk %s is too short", error_quote(key.data, key.size));
+            return verify_problem(self, "tensor chunk '%s' is too short", error_quote(key.data, key.size));
         return verify_cell(self, key, slice_of((const unsigned char *)value.data + TENSOR_CHUNK_HEAD_SIZE, value.size - TENSOR_CHUNK_HEAD_SIZE),
                            NULL);
     }
@@ -219,27 +235,29 @@ int verify_element(verifier *self, mlkv_slice key, mlkv_slice value)
     const unsigned char *bytes = key.data;
     bool named = bytes[0] == RECORD_ELEMENT;
     if (named ? key.size < ID_KEY_SIZE : key.size != INDEXED_KEY_SIZE)
-        return verify_problem(self, "record key %s has a wrong size", error_quote(key.data, key.size));
+        return verify_problem(self, "record key '%s' has a wrong size", error_quote(key.data, key.size));
     verify_life *life = id_map_find(&self->lives, load_be64(bytes + 1));
     if (life == NULL)
-        return self->partial ? MLKV_OK : verify_problem(self, "record %s belongs to no key", error_quote(key.data, key.size));
+        return self->partial ? MLKV_OK : verify_problem(self, "record '%s' belongs to no key", error_quote(key.data, key.size));
     bool index = bytes[0] == RECORD_LIST && life->type == TYPE_SET;
     life->indexed += index;
     life->elements += !index;
     self->report.elements += !index;
     self->report.unclaimed += life->deleted;
+    if (life->broken)
+        return MLKV_OK;
     if (named)
         return verify_named(self, key, value, life);
     if (bytes[0] == RECORD_TENSOR)
         return verify_chunk(self, key, value, life);
     if (!index && life->type != TYPE_LIST)
-        return verify_problem(self, "record %s belongs to a key that has no such elements", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' belongs to a key that has no such elements", error_quote(key.data, key.size));
     return MLKV_OK;
 }
 
 static bool counts_right(const verify_life *life)
 {
-    return life->deleted || (life->elements == life->expected && (life->type != TYPE_SET || life->indexed == life->expected) &&
+    return life->deleted || life->broken || (life->elements == life->expected && (life->type != TYPE_SET || life->indexed == life->expected) &&
                              life->stored_bytes == life->stored_bytes_found);
 }
 
@@ -255,11 +273,11 @@ static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
     const char *quoted = error_quote(name.data, name.size);
     unsigned long long expected = life->expected;
     if (life->elements != expected)
-        result = verify_problem(self, "key %s counts %llu elements, %llu are there", quoted, expected, (unsigned long long)life->elements);
+        result = verify_problem(self, "key '%s' counts %llu elements, %llu are there", quoted, expected, (unsigned long long)life->elements);
     else if (life->type == TYPE_SET && life->indexed != expected)
-        result = verify_problem(self, "set %s has %llu members, but %llu in its index", quoted, expected, (unsigned long long)life->indexed);
+        result = verify_problem(self, "set '%s' has %llu members, but %llu in its index", quoted, expected, (unsigned long long)life->indexed);
     else
-        result = verify_problem(self, "tensor %s says that %llu bytes are stored, its chunks say %llu", quoted,
+        result = verify_problem(self, "tensor '%s' says that %llu bytes are stored, its chunks say %llu", quoted,
                                 (unsigned long long)life->stored_bytes, (unsigned long long)life->stored_bytes_found);
     return result;
 }

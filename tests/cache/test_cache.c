@@ -1,4 +1,5 @@
-/* test_cache.c - lookups, fills, updates, R1, budgets, and readers beside writers. The oracle throughout: a hit is the newest version, whole. */
+/* test_cache.c - lookups, fills, updates, R1, budgets, and readers beside writers. The oracle
+ * throughout: a hit is the newest version, whole. */
 #include "harness.h"
 
 #include "base/hash.h"
@@ -16,7 +17,8 @@ static uint64_t next_random(uint64_t *state)
 
 static void put(cache *self, const char *key, const char *value, uint64_t position)
 {
-    cache_update(self, hash_key(key, strlen(key)), slice_of_text(key), slice_of_text(value), false, position, true);
+    cache_update(self, hash_key(key, strlen(key)), slice_of_text(key), slice_of_text(value), false,
+                 position, true);
 }
 
 static int get(cache *self, const char *key, mlkv_buffer *value)
@@ -73,16 +75,19 @@ START_TEST(a_fill_is_refused_after_an_update)
     OK(cache_create(1 << 20, &self));
     uint64_t hash = hash_key("k", 1);
     uint64_t note = cache_note(self, hash);
-    cache_update(self, hash, TEXT("k"), TEXT("new"), false, 100, false); /* not cached: raises the position only */
+    cache_update(self, hash, TEXT("k"), TEXT("new"), false, 100,
+                 false); /* not cached: raises the position only */
     cache_fill(self, hash, TEXT("k"), TEXT("old"), false, note);
     MUST(CACHE_MISS, get(self, "k", &buffer));
     ck_assert_uint_eq(cache_note(self, hash), 100);
     cache_fill(self, hash, TEXT("k"), TEXT("new"), false, cache_note(self, hash));
     must_be(self, "k", "new");
     note = cache_note(self, hash);
-    cache_update(self, hash, TEXT("k"), TEXT("newer"), false, 90, false); /* positions never go back */
+    cache_update(self, hash, TEXT("k"), TEXT("newer"), false, 90,
+                 false); /* positions never go back */
     ck_assert_uint_eq(cache_note(self, hash), 100);
-    cache_fill(self, hash, TEXT("k"), TEXT("new"), false, note); /* same note, but cached: what is there stays */
+    cache_fill(self, hash, TEXT("k"), TEXT("new"), false,
+               note); /* same note, but cached: what is there stays */
     must_be(self, "k", "newer");
     uint64_t other = hash_key("other", 5);
     note = cache_note(self, other);
@@ -116,12 +121,14 @@ static size_t make_key(unsigned i, unsigned char key[64])
 
 static size_t make_value(unsigned i, uint32_t version, unsigned char *value)
 {
-    size_t size = (i * 7 + version * (i % 3)) % 150 + (i % 100 == 0 ? 700 : 0); /* every third key keeps its size: rewritten in place */
+    size_t size = (i * 7 + version * (i % 3)) % 150 +
+                  (i % 100 == 0 ? 700 : 0); /* every third key keeps its size: rewritten in place */
     memset(value, (int)(version + i), size);
     return size;
 }
 
-static void check_record(cache *self, unsigned i, uint64_t hash, const model_record *record, mlkv_buffer *buffer, size_t *hits)
+static void check_record(cache *self, unsigned i, uint64_t hash, const model_record *record,
+                         mlkv_buffer *buffer, size_t *hits)
 {
     unsigned char key[64], value[1024];
     mlkv_slice key_slice = slice_of(key, make_key(i, key));
@@ -132,10 +139,12 @@ static void check_record(cache *self, unsigned i, uint64_t hash, const model_rec
     ++*hits;
     ck_assert_int_eq(result == CACHE_HIT_ABSENT, record->version == 0);
     if (result == CACHE_HIT)
-        ck_assert(slice_equal(slice_of_buffer(buffer), slice_of(value, make_value(i, record->version, value))));
+        ck_assert(slice_equal(slice_of_buffer(buffer),
+                              slice_of(value, make_value(i, record->version, value))));
 }
 
-/* Random operations against a model. hash_kinds: so many different hashes, so that keys collide in all 64 bits. */
+/* Random operations against a model. hash_kinds: so many different hashes, so that keys collide in
+ * all 64 bits. */
 static size_t run_oracle(size_t budget, unsigned hash_kinds, unsigned rounds)
 {
     static model_record model[ORACLE_KEYS];
@@ -156,18 +165,24 @@ static size_t run_oracle(size_t budget, unsigned hash_kinds, unsigned rounds)
             check_record(self, i, hash, &model[i], &buffer, &hits);
         } else if (what < 11) {
             uint64_t note = cache_note(self, hash);
-            cache_fill(self, hash, key_slice, slice_of(value, make_value(i, model[i].version, value)), model[i].version == 0, note);
+            cache_fill(self, hash, key_slice,
+                       slice_of(value, make_value(i, model[i].version, value)),
+                       model[i].version == 0, note);
         } else if (what < 12) {
             uint64_t note = cache_note(self, hash); /* the truth moves between note and fill */
             uint32_t old = model[i].version++;
             position += 8;
-            cache_update(self, hash, key_slice, slice_of(value, make_value(i, old + 1, value)), false, position, false);
-            cache_fill(self, hash, key_slice, slice_of(value, make_value(i, old, value)), old == 0, note);
+            cache_update(self, hash, key_slice, slice_of(value, make_value(i, old + 1, value)),
+                         false, position, false);
+            cache_fill(self, hash, key_slice, slice_of(value, make_value(i, old, value)), old == 0,
+                       note);
         } else {
             bool deleted = what == 15;
             model[i].version = deleted ? 0 : model[i].version + 1;
             position += 8;
-            cache_update(self, hash, key_slice, slice_of(value, make_value(i, model[i].version, value)), deleted, position, what == 13);
+            cache_update(self, hash, key_slice,
+                         slice_of(value, make_value(i, model[i].version, value)), deleted, position,
+                         what == 13);
         }
         if (round % 50000 == 49999)
             cache_reset(self, position);
@@ -229,13 +244,14 @@ END_TEST
 
 /* --- threads --- */
 
-enum { SHARED_KEYS = 400, READERS = 3 };
+enum { SHARED_KEYS = 400, READERS = 3, SHARED_WORDS = 600 };
 
 typedef struct {
     cache *cache;
     uint64_t truth[SHARED_KEYS]; /* atomic: the version that a lookup below the cache would find */
+    unsigned keys;               /* so many of them are used */
+    unsigned extra_words;        /* in every value */
     bool stop;
-    uint64_t seed;
     uint64_t hits[READERS];
 } shared_state;
 
@@ -245,19 +261,19 @@ typedef struct {
 } reader_argument;
 
 /* A value tells its version in every word; its size depends on the version only for odd keys. */
-static size_t shared_value(unsigned i, uint64_t version, uint64_t *words)
+static size_t shared_value(const shared_state *state, unsigned i, uint64_t version, uint64_t *words)
 {
-    size_t count = 2 + i % 30 + (i % 2 == 1 ? version % 5 : 0);
+    size_t count = 2 + i % 30 + state->extra_words + (i % 2 == 1 ? version % 5 : 0);
     for (size_t j = 0; j < count; j++)
         words[j] = version;
     return count * 8;
 }
 
-static uint64_t shared_check(unsigned i, const mlkv_buffer *buffer)
+static uint64_t shared_check(const shared_state *state, unsigned i, const mlkv_buffer *buffer)
 {
-    uint64_t expected[64];
+    uint64_t expected[SHARED_WORDS];
     uint64_t version = load_le64(buffer->data);
-    size_t size = shared_value(i, version, expected);
+    size_t size = shared_value(state, i, version, expected);
     ck_assert_uint_eq(buffer->size, size);
     ck_assert_int_eq(memcmp(buffer->data, expected, size), 0);
     return version;
@@ -267,30 +283,34 @@ static void *read_shared(void *argument)
 {
     reader_argument *own = argument;
     shared_state *state = own->state;
-    uint64_t random = 777 + own->number, seen[SHARED_KEYS] = {0}, words[64];
+    uint64_t random = 777 + own->number, seen[SHARED_KEYS] = {0}, words[SHARED_WORDS];
     mlkv_buffer buffer = {0};
     while (!__atomic_load_n(&state->stop, __ATOMIC_ACQUIRE)) {
-        unsigned i = (unsigned)(next_random(&random) >> 20) % SHARED_KEYS;
+        unsigned i = (unsigned)(next_random(&random) >> 20) % state->keys;
         uint64_t hash = hash_key(&i, sizeof i), note = cache_note(state->cache, hash);
         int result = cache_get(state->cache, hash, slice_of(&i, sizeof i), &buffer);
         if (result == CACHE_HIT) {
-            uint64_t version = shared_check(i, &buffer);
+            uint64_t version = shared_check(state, i, &buffer);
             ck_assert_uint_ge(version, seen[i]); /* an old version never comes back */
             seen[i] = version;
             state->hits[own->number]++;
         } else {
             ck_assert_int_eq(result, CACHE_MISS);
             uint64_t version = __atomic_load_n(&state->truth[i], __ATOMIC_ACQUIRE);
-            cache_fill(state->cache, hash, slice_of(&i, sizeof i), slice_of(words, shared_value(i, version, words)), false, note);
+            cache_fill(state->cache, hash, slice_of(&i, sizeof i),
+                       slice_of(words, shared_value(state, i, version, words)), false, note);
         }
     }
     mlkv_buffer_free(&buffer);
     return NULL;
 }
 
-static void run_threads(size_t budget, unsigned writes, unsigned reset_every)
+static void run_threads(size_t budget, unsigned keys, unsigned extra_words, unsigned writes,
+                        unsigned reset_every)
 {
     shared_state *state = calloc(1, sizeof *state);
+    state->keys = keys;
+    state->extra_words = extra_words;
     OK(cache_create(budget, &state->cache));
     pthread_t threads[READERS];
     reader_argument arguments[READERS];
@@ -298,12 +318,14 @@ static void run_threads(size_t budget, unsigned writes, unsigned reset_every)
         arguments[t] = (reader_argument){state, t};
         ck_assert_int_eq(pthread_create(&threads[t], NULL, read_shared, &arguments[t]), 0);
     }
-    uint64_t random = 4242, words[64];
+    uint64_t random = 4242, words[SHARED_WORDS];
     for (uint64_t version = 1; version <= writes; version++) {
-        unsigned i = (unsigned)(next_random(&random) >> 20) % SHARED_KEYS;
+        unsigned i = (unsigned)(next_random(&random) >> 20) % state->keys;
         uint64_t hash = hash_key(&i, sizeof i);
         __atomic_store_n(&state->truth[i], version, __ATOMIC_RELEASE);
-        cache_update(state->cache, hash, slice_of(&i, sizeof i), slice_of(words, shared_value(i, version, words)), false, version * 8, version % 4 == 0);
+        cache_update(state->cache, hash, slice_of(&i, sizeof i),
+                     slice_of(words, shared_value(state, i, version, words)), false, version * 8,
+                     version % 4 == 0);
         if (reset_every != 0 && version % reset_every == 0)
             cache_reset(state->cache, version * 8);
     }
@@ -312,9 +334,10 @@ static void run_threads(size_t budget, unsigned writes, unsigned reset_every)
         pthread_join(threads[t], NULL);
     mlkv_buffer buffer = {0};
     for (unsigned i = 0; i < SHARED_KEYS; i++) {
-        int result = cache_get(state->cache, hash_key(&i, sizeof i), slice_of(&i, sizeof i), &buffer);
+        int result =
+            cache_get(state->cache, hash_key(&i, sizeof i), slice_of(&i, sizeof i), &buffer);
         if (result == CACHE_HIT)
-            ck_assert_uint_eq(shared_check(i, &buffer), state->truth[i]);
+            ck_assert_uint_eq(shared_check(state, i, &buffer), state->truth[i]);
     }
     mlkv_buffer_free(&buffer);
     cache_destroy(state->cache);
@@ -323,14 +346,17 @@ static void run_threads(size_t budget, unsigned writes, unsigned reset_every)
 
 START_TEST(readers_beside_a_writer)
 {
-    run_threads(1 << 20, 150000, 0);
+    run_threads(1 << 20, SHARED_KEYS, 0, 100000, 0);
+    run_threads(1 << 20, 4, 500, 100000,
+                0); /* a few large records, always being read: torn copies happen */
 }
 END_TEST
 
 START_TEST(readers_beside_evictions_and_resets)
 {
-    run_threads(16 << 10, 100000, 997);
-    run_threads(2048, 50000, 0);
+    run_threads(16 << 10, SHARED_KEYS, 0, 50000, 997);
+    run_threads(2048, SHARED_KEYS, 0, 50000, 0);
+    run_threads(16 << 10, 10, 120, 50000, 0);
 }
 END_TEST
 

@@ -45,7 +45,8 @@ START_TEST(small_records_find_index_words)
     unsigned count = (8 << 20) * 3 / 4 / 64; /* entries of 64 bytes */
     for (uint64_t i = 0; i < count; i++) {
         uint64_t key[3] = {i, ~i, i};
-        cache_fill(self, (i + 1) * 0x9e3779b97f4a7c15u, slice_of(key, sizeof key), slice_of(value, sizeof value), false, 0);
+        cache_fill(self, (i + 1) * 0x9e3779b97f4a7c15u, slice_of(key, sizeof key),
+                   slice_of(value, sizeof value), false, 0);
     }
     cache_info info;
     cache_get_info(self, &info);

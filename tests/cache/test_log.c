@@ -1,4 +1,5 @@
-/* test_log.c - what the logs keep: everything while there is room, the hot records across a scan, and live entries when dead ones fill the log. */
+/* test_log.c - what the logs keep: everything while there is room, the hot records across a scan,
+ * and live entries when dead ones fill the log. */
 #include "harness.h"
 
 #include "base/hash.h"
@@ -77,12 +78,14 @@ static uint64_t *make_trace(void)
     return trace;
 }
 
-/* Hits of an LRU or FIFO of `capacity` records: each key's last use, and a queue of uses whose outdated members are skipped. */
+/* Hits of an LRU or FIFO of `capacity` records: each key's last use, and a queue of uses whose
+ * outdated members are skipped. */
 static unsigned simulate(const uint64_t *trace, unsigned capacity, bool lru)
 {
     enum { KEYS = 1000000 + TRACE_SIZE };
     unsigned *stamp = calloc(KEYS, sizeof *stamp), hits = 0, held = 0, oldest = 0, queued = 0;
-    uint64_t *queue = calloc(TRACE_SIZE, sizeof *queue); /* queue[n]: key of the use with stamp n + 1 */
+    uint64_t *queue =
+        calloc(TRACE_SIZE, sizeof *queue); /* queue[n]: key of the use with stamp n + 1 */
     for (unsigned at = 0; at < TRACE_SIZE; at++) {
         uint64_t key = trace[at];
         if (stamp[key] != 0) {
@@ -111,8 +114,10 @@ START_TEST(a_scan_does_not_flush_the_hot)
 {
     enum { BUDGET = 1 << 20 };
     uint64_t *trace = make_trace();
-    unsigned capacity = BUDGET / ENTRY_SIZE; /* generous to the peers: they pay for no index and no ghosts */
-    unsigned lru = simulate(trace, capacity, true), fifo = simulate(trace, capacity, false), hits = 0;
+    unsigned capacity =
+        BUDGET / ENTRY_SIZE; /* generous to the peers: they pay for no index and no ghosts */
+    unsigned lru = simulate(trace, capacity, true), fifo = simulate(trace, capacity, false),
+             hits = 0;
     cache *self = NULL;
     mlkv_buffer buffer = {0};
     OK(cache_create(BUDGET, &self));
@@ -126,7 +131,8 @@ START_TEST(a_scan_does_not_flush_the_hot)
     ck_assert_uint_eq(info.misses, TRACE_SIZE - hits);
     if (getenv("MLKV_TEST_VERBOSE") != NULL)
         printf("hits of %d: cache %u, LRU %u, FIFO %u\n", TRACE_SIZE, hits, lru, fifo);
-    ck_assert_msg(hits > lru && hits > fifo, "cache %u, LRU %u, FIFO %u", hits, lru, fifo);
+    ck_assert_msg(hits > fifo && hits > lru + lru / 10, "cache %u, LRU %u, FIFO %u", hits, lru,
+                  fifo); /* without ghosts it is 4 % */
     mlkv_buffer_free(&buffer);
     cache_destroy(self);
     free(trace);
@@ -139,15 +145,19 @@ START_TEST(dead_space_is_compacted)
     mlkv_buffer buffer = {0};
     OK(cache_create(1 << 20, &self));
     unsigned char value[400] = {0};
-    uint64_t random = 5, keys = (1 << 20) / 2 / 232; /* half of the budget, at a mean entry of 232 bytes */
-    for (uint64_t i = 0; i < keys * 100; i++) { /* sizes change all the time: nearly every update leaves a dead entry */
+    uint64_t random = 5,
+             keys = (1 << 20) / 2 / 232; /* half of the budget, at a mean entry of 232 bytes */
+    for (uint64_t i = 0; i < keys * 100;
+         i++) { /* sizes change all the time: nearly every update leaves a dead entry */
         uint64_t key = next_random(&random) % keys;
         size_t size = next_random(&random) % sizeof value;
-        cache_update(self, hash_key(&key, sizeof key), slice_of(&key, sizeof key), slice_of(value, size), false, 8 * i, true);
+        cache_update(self, hash_key(&key, sizeof key), slice_of(&key, sizeof key),
+                     slice_of(value, size), false, 8 * i, true);
     }
     uint64_t misses = 0;
     for (uint64_t key = 0; key < keys; key++)
-        misses += cache_get(self, hash_key(&key, sizeof key), slice_of(&key, sizeof key), &buffer) == CACHE_MISS;
+        misses += cache_get(self, hash_key(&key, sizeof key), slice_of(&key, sizeof key),
+                            &buffer) == CACHE_MISS;
     ck_assert_msg(misses <= keys / 20, "%u of %u", (unsigned)misses, (unsigned)keys);
     mlkv_buffer_free(&buffer);
     cache_destroy(self);
@@ -157,7 +167,13 @@ END_TEST
 START_TEST(a_sequence_is_never_used_twice)
 {
     uint64_t hash = 77, block[512] = {0};
-    cache_shard shard = {.block = block, .ghosts = (uint32_t *)(block + 16), .block_units = 512, .bucket_count = 2, .ghost_count = 1, .place_bits = 9, .entry_units_max = 50};
+    cache_shard shard = {.block = block,
+                         .ghosts = (uint32_t *)(block + 16),
+                         .block_units = 512,
+                         .bucket_count = 2,
+                         .ghost_count = 1,
+                         .place_bits = 9,
+                         .entry_units_max = 50};
     log_init(&shard.small_log, 24, 100);
     log_init(&shard.main_log, 100, 512);
     cache_record record = {.hash = hash, .key = TEXT("k"), .value = TEXT("12345678")};
@@ -168,7 +184,8 @@ START_TEST(a_sequence_is_never_used_twice)
     log_replace(&shard, slot, &record);
     ck_assert_uint_eq(*slot, word); /* in place */
     ck_assert_uint_eq(block[word_place(&shard, word) + 1] >> CACHE_SEQUENCE_SHIFT, 2);
-    block[word_place(&shard, word) + 1] |= ~(uint64_t)0 << (CACHE_SEQUENCE_SHIFT + 1); /* the last even one */
+    block[word_place(&shard, word) + 1] |= ~(uint64_t)0
+                                           << (CACHE_SEQUENCE_SHIFT + 1); /* the last even one */
     log_replace(&shard, slot, &record);
     slot = index_find(&shard, hash, record.key);
     ck_assert_ptr_nonnull(slot);

@@ -22,7 +22,7 @@ static uint64_t draw(uint64_t bound)
 static mlkv_slice name_of(size_t i)
 {
     static char name[64];
-    return slice_of(name, (size_t)snprintf(name, sizeof name, "K%zu%.*s", i, (int)(i % 40), "----------------------------------------"));
+    return slice_of(name, (size_t)snprintf(name, sizeof name, "K%zu%.*s", i, (int)(i % 40 + 1), "----------------------------------------"));
 }
 
 /* Few bits, so that chains in the index are long. */

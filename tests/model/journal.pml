@@ -51,6 +51,7 @@
 #define DRAINS 1 /* of the separate applier */
 #endif
 #define GARBAGE 255
+/* NO_DIRECT and NO_EVICTION leave those out, to keep a search of more readers small. */
 
 mtype = { FREE, HELD, DEAD };
 /* the journal, shared */
@@ -78,9 +79,9 @@ inline raise(position) {
 
 /* One LMDB transaction. The version at position t is read from the ring, which cannot be reused above happ. Who dies goes to `dead`; the
  * writer lock is then a dead one's, if it was held. */
-inline die(holds) {
+inline die(holds, in_lmdb) {
     deaths++;
-    llock = 0;
+    llock = (in_lmdb -> 0 : llock);
     wlock = (holds -> DEAD : wlock);
     goto dead
 }
@@ -100,11 +101,11 @@ inline drain(a, t, holds, may_die) {
         d_step { lmdb = t; lmdb_version = (slot_marker[t % N] -> lmdb_version : slot_version[t % N]) };
         if
         :: durable = t
-        :: atomic { may_die && deaths < DEATHS -> die(holds) } /* visible, not durable */
+        :: atomic { may_die && deaths < DEATHS -> die(holds, true) } /* visible, not durable */
         fi;
         if
         :: raise(t)
-        :: atomic { may_die && deaths < DEATHS -> die(holds) } /* committed, not announced */
+        :: atomic { may_die && deaths < DEATHS -> die(holds, true) } /* committed, not announced */
         fi
     :: else ->
 #ifndef R3_NO_RAISE
@@ -131,7 +132,7 @@ inline append(v, marker, may_die) {
 #endif
     slot[(tail + 1) % N] = GARBAGE;
     if
-    :: atomic { may_die && deaths < DEATHS -> die(true) } /* in the middle of a frame */
+    :: atomic { may_die && deaths < DEATHS -> die(true, false) } /* in the middle of a frame */
     :: skip
     fi;
 #ifdef R4_LATE
@@ -187,12 +188,12 @@ inline write(v, a, t) {
         atomic { !llock -> llock = 1 };
         d_step { lmdb = tail + 1; lmdb_version = v };
         if
-        :: atomic { deaths < DEATHS -> die(true) } /* visible, not durable */
+        :: atomic { deaths < DEATHS -> die(true, true) } /* visible, not durable */
         :: durable = lmdb
         fi;
         llock = 0;
         if
-        :: atomic { deaths < DEATHS -> die(true) } /* committed, no marker */
+        :: atomic { deaths < DEATHS -> die(true, false) } /* committed, no marker */
         :: skip
         fi;
         append(v, 1, 1);
@@ -480,7 +481,9 @@ init {
         for (i : 1 .. WRITERS) { run Writer() };
         for (i : 1 .. READERS) { run Reader() };
         run Applier();
+#ifndef NO_EVICTION
         run Evictor();
+#endif
 #ifdef LOCAL
         run LocalWriter();
 #endif

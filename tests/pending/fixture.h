@@ -1,4 +1,5 @@
-/* fixture.h - what the tests of pending share: a journal in a folder of its own, frames to append, and records that are noted at once. */
+/* fixture.h - what the tests of pending share: a journal in a folder of its own, frames to append,
+ * and records that are noted at once. */
 #ifndef MLKV_TESTS_PENDING_FIXTURE_H
 #define MLKV_TESTS_PENDING_FIXTURE_H
 
@@ -66,13 +67,17 @@ static inline bool fixture_has_room(const fixture *self)
 static inline uint64_t fixture_append(fixture *self, uint32_t count)
 {
     ck_assert(fixture_has_room(self));
-    uint64_t end = journal_append(self->journal, FRAME_BATCH, count, slice_of_buffer(&self->payload)), first = end - self->payload.size;
+    uint64_t end =
+                 journal_append(self->journal, FRAME_BATCH, count, slice_of_buffer(&self->payload)),
+             first = end - self->payload.size;
     self->payload.size = 0;
     return first;
 }
 
-/* A frame of one record, noted under `hash`; drains if there is no room, telling pending or not. Returns the record's position. */
-static inline uint64_t fixture_put_hashed(fixture *self, uint64_t hash, mlkv_slice key, mlkv_slice value, bool is_delete, bool trim)
+/* A frame of one record, noted under `hash`; drains if there is no room, telling pending or not.
+ * Returns the record's position. */
+static inline uint64_t fixture_put_hashed(fixture *self, uint64_t hash, mlkv_slice key,
+                                          mlkv_slice value, bool is_delete, bool trim)
 {
     fixture_encode(self, key, value, is_delete);
     if (!fixture_has_room(self)) {

@@ -1,4 +1,5 @@
-/* test_pending_hash.c - the newest version is found, whatever was trimmed, grown, overwritten or collides, and whoever reads meanwhile. */
+/* test_pending_hash.c - the newest version is found, whatever was trimmed, grown, overwritten or
+ * collides, and whoever reads meanwhile. */
 #include "fixture.h"
 
 #include <pthread.h>
@@ -44,6 +45,18 @@ END_TEST
 
 /* --- against a model --- */
 
+/* P4, and the bound is no fantasy either. */
+static void check_bound(const fixture *self)
+{
+    const pending_table *table = self->pending->table;
+    size_t slots = (size_t)(table->bucket_mask + 1) * PENDING_BUCKET_SLOTS, live = 0;
+    for (size_t i = 0; i < slots; i++)
+        live += table->slots[i].position != 0 &&
+                table->slots[i].position >= pending_trimmed(self->pending);
+    ck_assert_uint_ge(self->pending->live_bound, live);
+    ck_assert_uint_le(self->pending->live_bound, slots);
+}
+
 enum { MODEL_KEYS = 3000 };
 
 typedef struct {
@@ -59,8 +72,10 @@ static mlkv_slice model_key(unsigned i, unsigned char bytes[64])
     return slice_of(bytes, size);
 }
 
-/* trim_late: the ring is drained without pending being told, so that slots outlive their records. */
-static void run_oracle(size_t ring, unsigned keys, unsigned hash_kinds, unsigned rounds, bool trim_late)
+/* trim_late: the ring is drained without pending being told, so that slots outlive their records.
+ */
+static void run_oracle(size_t ring, unsigned keys, unsigned hash_kinds, unsigned rounds,
+                       bool trim_late)
 {
     static model_record model[MODEL_KEYS];
     memset(model, 0, sizeof model);
@@ -70,6 +85,8 @@ static void run_oracle(size_t ring, unsigned keys, unsigned hash_kinds, unsigned
     uint64_t random = 1234567 + ring + keys + hash_kinds;
     unsigned found = 0, lost = 0;
     for (uint64_t round = 1; round <= rounds; round++) {
+        if (round % 128 == 0)
+            check_bound(&own);
         uint64_t r = next_random(&random);
         unsigned i = (unsigned)(r >> 16) % keys, kind = i % hash_kinds;
         unsigned char bytes[64];
@@ -77,7 +94,8 @@ static void run_oracle(size_t ring, unsigned keys, unsigned hash_kinds, unsigned
         uint64_t hash = hash_key(&kind, sizeof kind);
         if (r % 8 < 3) {
             bool is_delete = r % 64 == 0;
-            uint64_t position = fixture_put_hashed(&own, hash, key, slice_of(&round, is_delete ? 0 : 8), is_delete, !trim_late);
+            uint64_t position = fixture_put_hashed(
+                &own, hash, key, slice_of(&round, is_delete ? 0 : 8), is_delete, !trim_late);
             model[i] = (model_record){position, round, is_delete};
         } else if (r % 8 == 3 && r % 4096 < 32) {
             journal_raise_applied(own.journal, journal_tail(own.journal));
@@ -142,7 +160,8 @@ START_TEST(an_overwritten_record_is_lost)
     MUST(JOURNAL_LOST, get(&own, TEXT("k"), &value));
     ck_assert_uint_eq(pending_trimmed(own.pending), 0);
     fixture_put_hashed(&own, hash_key("k", 1), TEXT("k"), TEXT("new"), false, false);
-    ck_assert_uint_eq(pending_trimmed(own.pending), journal_applied(own.journal)); /* learnt from the ring */
+    ck_assert_uint_eq(pending_trimmed(own.pending),
+                      journal_applied(own.journal)); /* learnt from the ring */
     MUST(JOURNAL_FOUND, get(&own, TEXT("k"), &value));
     ck_assert(slice_equal(slice_of_buffer(&value), TEXT("new")));
     mlkv_buffer_free(&value);
@@ -164,7 +183,8 @@ START_TEST(equal_hashes_beyond_both_buckets)
     }
     ck_assert_uint_gt(own.pending->table->stash->count, 100);
     ck_assert_uint_le(own.pending->table->stash->count, KEYS);
-    ck_assert_uint_lt(pending_memory_bytes(own.pending), 256 << 10); /* growing does not help, and stops */
+    ck_assert_uint_lt(pending_memory_bytes(own.pending),
+                      256 << 10); /* growing does not help, and stops */
     for (unsigned i = 0; i < KEYS; i++) {
         unsigned v = i + 2;
         MUST(JOURNAL_FOUND, pending_get(own.pending, 42, slice_of(&i, 4), &value));
@@ -191,7 +211,8 @@ START_TEST(batches_and_growth)
         for (uint64_t i = batch * BATCH; i < (batch + 1) * BATCH; i++)
             fixture_encode(&own, slice_of(&i, 8), slice_of(&i, 8), false);
         uint64_t position = fixture_append(&own, BATCH);
-        for (uint64_t i = batch * BATCH; i < (batch + 1) * BATCH; i++, position += frame_record_size(8, 8))
+        for (uint64_t i = batch * BATCH; i < (batch + 1) * BATCH;
+             i++, position += frame_record_size(8, 8))
             pending_add(own.pending, hash_key(&i, 8), slice_of(&i, 8), position);
     }
     for (uint64_t i = 0; i < BATCH * BATCHES; i++) {
@@ -234,8 +255,9 @@ enum { SHARED_KEYS = 20000, READERS = 3 };
 
 typedef struct {
     fixture *own;
-    uint64_t published[SHARED_KEYS]; /* atomic: the version that a read begun now must at least see */
-    uint64_t stored[SHARED_KEYS];    /* atomic: the version in the tree below */
+    uint64_t
+        published[SHARED_KEYS];   /* atomic: the version that a read begun now must at least see */
+    uint64_t stored[SHARED_KEYS]; /* atomic: the version in the tree below */
     bool stop;
     uint64_t found[READERS], below[READERS];
 } shared_state;
@@ -270,7 +292,8 @@ static void *read_shared(void *argument)
     return NULL;
 }
 
-/* Writes versions of random keys below `keys`; every drain stores all of them and raises trimmed. */
+/* Writes versions of random keys below `keys`; every drain stores all of them and raises trimmed.
+ */
 static void write_shared(shared_state *state, uint32_t keys, uint64_t from, uint64_t to, bool trim)
 {
     fixture *own = state->own;

@@ -1,4 +1,5 @@
-/* test_pending_runs.c - scans over pending records: order, prefixes, newest versions, tombstones, trimming, overtaking. */
+/* test_pending_runs.c - scans over pending records: order, prefixes, newest versions, tombstones,
+ * trimming, overtaking. */
 #include "fixture.h"
 
 #include <pthread.h>
@@ -18,7 +19,8 @@ static int compare_model(const void *left, const void *right)
     return slice_compare(slice_of(a->bytes, a->size), slice_of(b->bytes, b->size));
 }
 
-/* Distinct keys, sorted: short ones, ones with zero bytes, ones that differ only after 23 or 200 bytes, prefixes of others. */
+/* Distinct keys, sorted: short ones, ones with zero bytes, ones that differ only after 23 or 200
+ * bytes, prefixes of others. */
 static model_record *make_model(void)
 {
     model_record *model = calloc(KEYS, sizeof *model);
@@ -49,14 +51,16 @@ static model_record *make_model(void)
         }
     }
     qsort(model, KEYS, sizeof *model, compare_model);
-    for (unsigned i = 1; i < KEYS; i++) /* equal ones are made longer: still distinct, perhaps not in order */
+    for (unsigned i = 1; i < KEYS;
+         i++) /* equal ones are made longer: still distinct, perhaps not in order */
         while (compare_model(&model[i - 1], &model[i]) == 0)
             model[i].bytes[model[i].size++] = (unsigned char)i;
     qsort(model, KEYS, sizeof *model, compare_model);
     return model;
 }
 
-static void check_collect(const fixture *own, const model_record *model, mlkv_slice prefix, mlkv_slice after)
+static void check_collect(const fixture *own, const model_record *model, mlkv_slice prefix,
+                          mlkv_slice after)
 {
     pending_copy copy = {0};
     OK(pending_collect(own->pending, journal_tail(own->journal), prefix, after, &copy));
@@ -64,14 +68,16 @@ static void check_collect(const fixture *own, const model_record *model, mlkv_sl
     size_t at = 0;
     for (unsigned i = 0; i < KEYS; i++) {
         mlkv_slice key = slice_of(model[i].bytes, model[i].size);
-        if (model[i].position == 0 || model[i].position < trimmed || !slice_starts_with(key, prefix) ||
-            (after.size > 0 && slice_compare(key, after) <= 0))
+        if (model[i].position == 0 || model[i].position < trimmed ||
+            !slice_starts_with(key, prefix) || (after.size > 0 && slice_compare(key, after) <= 0))
             continue;
         ck_assert_uint_lt(at, copy.count);
         const pending_item *item = &copy.items[at++];
         ck_assert(slice_equal(item->key, key));
         ck_assert_int_eq(item->is_delete, model[i].is_delete);
-        ck_assert(slice_equal(item->value, slice_of(&model[i].version, model[i].is_delete ? 0 : model[i].version % 9)));
+        ck_assert(
+            slice_equal(item->value, slice_of(&model[i].version,
+                                              model[i].is_delete ? 0 : model[i].version % 9)));
     }
     ck_assert_uint_eq(at, copy.count);
     pending_copy_free(&copy);
@@ -84,7 +90,9 @@ static void put_random(fixture *own, model_record *model, uint64_t *random, uint
     mlkv_slice key = slice_of(record->bytes, record->size);
     record->version = version;
     record->is_delete = r % 10 == 0;
-    record->position = fixture_put(own, key, slice_of(&record->version, record->is_delete ? 0 : version % 9), record->is_delete);
+    record->position =
+        fixture_put(own, key, slice_of(&record->version, record->is_delete ? 0 : version % 9),
+                    record->is_delete);
 }
 
 static void check_random(const fixture *own, const model_record *model, uint64_t *random)
@@ -136,7 +144,8 @@ START_TEST(ties_with_dead_long_keys)
 {
     fixture own;
     fixture_open(&own, 128 << 10);
-    /* All keys share 23 bytes, so that the search must read keys, and half of them are overwritten in the ring. */
+    /* All keys share 23 bytes, so that the search must read keys, and half of them are overwritten
+     * in the ring. */
     enum { TIES = 200 };
     unsigned char key[64], filler[2000] = {0};
     memset(key, 'T', sizeof key);
@@ -147,7 +156,8 @@ START_TEST(ties_with_dead_long_keys)
         }
         if (round == 0) {
             pending_copy copy = {0};
-            OK(pending_collect(own.pending, journal_tail(own.journal), TEXT("T"), (mlkv_slice){0}, &copy));
+            OK(pending_collect(own.pending, journal_tail(own.journal), TEXT("T"), (mlkv_slice){0},
+                               &copy));
             ck_assert_uint_eq(copy.count, TIES / 2);
             pending_copy_free(&copy);
             journal_raise_applied(own.journal, journal_tail(own.journal));
@@ -158,10 +168,12 @@ START_TEST(ties_with_dead_long_keys)
     for (uint32_t after = 0; after < TIES; after += 3) {
         pending_copy copy = {0};
         store_be32(key + 60, after);
-        OK(pending_collect(own.pending, journal_tail(own.journal), TEXT("TT"), slice_of(key, 64), &copy));
+        OK(pending_collect(own.pending, journal_tail(own.journal), TEXT("TT"), slice_of(key, 64),
+                           &copy));
         ck_assert_uint_eq(copy.count, (TIES - after) / 2);
         for (size_t i = 0; i < copy.count; i++)
-            ck_assert_uint_eq(load_be32((const unsigned char *)copy.items[i].key.data + 60), (after + 1) / 2 * 2 + 1 + 2 * i);
+            ck_assert_uint_eq(load_be32((const unsigned char *)copy.items[i].key.data + 60),
+                              (after + 1) / 2 * 2 + 1 + 2 * i);
         pending_copy_free(&copy);
     }
     fixture_close(&own);
@@ -186,7 +198,8 @@ START_TEST(overtaken_frames_are_lost)
             journal_raise_applied(own.journal, journal_tail(own.journal));
         fixture_append(&own, 1);
     }
-    OK(pending_collect(own.pending, cursor, TEXT("k"), (mlkv_slice){0}, &copy)); /* all below the cursor is applied */
+    OK(pending_collect(own.pending, cursor, TEXT("k"), (mlkv_slice){0},
+                       &copy)); /* all below the cursor is applied */
     ck_assert_uint_eq(copy.count, 0);
     ck_assert_uint_eq(pending_trimmed(own.pending), cursor);
     pending_copy_free(&copy);
@@ -196,7 +209,8 @@ START_TEST(overtaken_frames_are_lost)
     own.pending->trimmed = 0;
     uint64_t tail = journal_tail(own.journal);
     ck_assert_uint_gt(journal_applied(own.journal), 0);
-    OK(pending_collect(own.pending, tail, TEXT("other"), (mlkv_slice){0}, &copy)); /* begins at applied: intact */
+    OK(pending_collect(own.pending, tail, TEXT("other"), (mlkv_slice){0},
+                       &copy)); /* begins at applied: intact */
     ck_assert_uint_eq(copy.count, 1);
     pending_copy_free(&copy);
     fixture_close(&own);
@@ -212,7 +226,8 @@ START_TEST(a_record_that_vanishes_during_the_call_is_lost)
     pending_copy copy = {0};
     OK(pending_collect(own.pending, cursor, TEXT("k"), (mlkv_slice){0}, &copy));
     pending_copy_free(&copy);
-    /* As if the record stood behind the cursor, and so could be overwritten while trimmed stands still. */
+    /* As if the record stood behind the cursor, and so could be overwritten while trimmed stands
+     * still. */
     own.pending->runs[0].items[0].position = cursor + FRAME_HEADER_SIZE;
     own.pending->runs[0].newest = cursor + FRAME_HEADER_SIZE;
     unsigned char filler[1000] = {0};
@@ -263,7 +278,8 @@ START_TEST(collecting_while_others_write)
     size_t items = 0;
     for (unsigned i = 0; i < 3000 || items == 0; i++) {
         pending_copy copy = {0};
-        int result = pending_collect(own.pending, journal_tail(own.journal), TEXT("w"), (mlkv_slice){0}, &copy);
+        int result = pending_collect(own.pending, journal_tail(own.journal), TEXT("w"),
+                                     (mlkv_slice){0}, &copy);
         if (result == JOURNAL_LOST)
             continue;
         OK(result);
@@ -293,7 +309,8 @@ START_TEST(many_small_scans_merge_runs)
         uint32_t key = i * 2654435761u;
         fixture_put(&own, slice_of(&key, 4), slice_of(&i, 4), false);
         pending_copy copy = {0};
-        OK(pending_collect(own.pending, journal_tail(own.journal), slice_of(&key, 4), (mlkv_slice){0}, &copy));
+        OK(pending_collect(own.pending, journal_tail(own.journal), slice_of(&key, 4),
+                           (mlkv_slice){0}, &copy));
         ck_assert_uint_eq(copy.count, 1);
         ck_assert(slice_equal(copy.items[0].value, slice_of(&i, 4)));
         pending_copy_free(&copy);

@@ -1,0 +1,6 @@
+/* test_key.c - tests of lib/types. */
+#include "harness.h"
+int main(void)
+{
+    return 0;
+}
