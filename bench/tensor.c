@@ -18,7 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ELEMENTS = TENSOR_BYTES / 4 };
+enum {
+    ELEMENTS = TENSOR_BYTES / 4,
+    COPIES = 20 /* copies for each addition, so that both take about as long */
+};
 
 static const mlkv_tensor shape = {
     .dtype = MLKV_F32, .dimensions = 2, .shape = {256, ELEMENTS / 256}};
@@ -65,42 +68,66 @@ static int copy_work(mlkv *db, int times)
     return sum == 0;
 }
 
-/* Runs the work in all processes at once; the time from the barrier to the last end. */
-static int run_children(mlkv *db, child_work work, int times, double *ret_seconds)
+/* In memory that all processes share: each notes its own times, because on a full machine the
+ * parent may wake long after the barrier opened. */
+typedef struct {
+    pthread_barrier_t barrier;
+    double begun[TENSOR_PROCESSES], ended[TENSOR_PROCESSES];
+} meeting;
+
+static meeting *meeting_create(void)
 {
-    pthread_barrier_t *barrier =
-        mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    meeting *self =
+        mmap(NULL, sizeof *self, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pthread_barrierattr_t attributes;
-    int result = 0, started = 0, status;
-    if (barrier == MAP_FAILED)
-        return -1;
+    if (self == MAP_FAILED)
+        return NULL;
     pthread_barrierattr_init(&attributes);
     pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_barrier_init(barrier, &attributes, TENSOR_PROCESSES + 1);
-    for (; started < TENSOR_PROCESSES; started++) {
+    pthread_barrier_init(&self->barrier, &attributes, TENSOR_PROCESSES);
+    return self;
+}
+
+static void run_child(meeting *meet, int number, mlkv *db, child_work work, int times)
+{
+    if (db != NULL) { /* the child opens the store at its first call: not what is measured */
+        mlkv_tensor_info info = {.size = sizeof info};
+        mlkv_tensor_get_info(db, tensor_key, &info);
+    }
+    pthread_barrier_wait(&meet->barrier);
+    meet->begun[number] = measure_seconds();
+    int result = work(db, times);
+    meet->ended[number] = measure_seconds();
+    _exit(result == 0 ? 0 : 1);
+}
+
+/* Runs the work in all processes at once; the time from the first beginning to the last end. */
+static int run_children(mlkv *db, child_work work, int times, double *ret_seconds)
+{
+    meeting *meet = meeting_create();
+    int result = meet == NULL ? -1 : 0, status;
+    for (int number = 0; meet != NULL && number < TENSOR_PROCESSES; number++) {
         pid_t child = fork();
         if (child < 0) {
             perror("bench: fork");
             abort(); /* the others wait at the barrier for ever */
         }
-        if (child == 0) {
-            if (db !=
-                NULL) { /* the child opens the store at its first call: not what is measured */
-                mlkv_tensor_info info = {.size = sizeof info};
-                mlkv_tensor_get_info(db, tensor_key, &info);
-            }
-            pthread_barrier_wait(barrier);
-            _exit(work(db, times) == 0 ? 0 : 1);
-        }
+        if (child == 0)
+            run_child(meet, number, db, work, times);
     }
-    pthread_barrier_wait(barrier);
-    double begun = measure_seconds();
-    while (started-- > 0) {
+    for (int number = 0; meet != NULL && number < TENSOR_PROCESSES; number++) {
         if (wait(&status) < 0 || status != 0)
             result = -1;
     }
-    *ret_seconds = measure_seconds() - begun;
-    munmap(barrier, sizeof *barrier);
+    if (meet == NULL)
+        return -1;
+    double begun = meet->begun[0], ended = meet->ended[0];
+    for (int number = 1; number < TENSOR_PROCESSES; number++) {
+        begun = meet->begun[number] < begun ? meet->begun[number] : begun;
+        ended = meet->ended[number] > ended ? meet->ended[number] : ended;
+    }
+    *ret_seconds = ended - begun;
+    munmap(meet, sizeof *meet);
     return result;
 }
 
@@ -140,7 +167,7 @@ int tensor_run(const char *folder, int additions_each, double *ret_add_ns, doubl
         result = check_sum(db, all);
     int closed = mlkv_close(db);
     if (result == MLKV_OK)
-        result = run_children(NULL, copy_work, additions_each, &seconds);
-    *ret_copy_ns = seconds * 1e9 / all;
+        result = run_children(NULL, copy_work, additions_each * COPIES, &seconds);
+    *ret_copy_ns = seconds * 1e9 / all / COPIES;
     return result == MLKV_OK && closed == MLKV_OK ? 0 : -1;
 }

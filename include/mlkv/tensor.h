@@ -10,8 +10,8 @@
  * threads and processes see all of a write or nothing of it, and a read is of one moment.
  *
  * Results that any of these functions may give, beside those at each: MLKV_E_ARGUMENT (NULL where
- * there must be something), MLKV_E_TYPE (the key holds another type), MLKV_E_SIZE (key over 16 MiB),
- * MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT (naming tensor and chunk), MLKV_E_OWNER,
+ * there must be something), MLKV_E_TYPE (the key holds another type), MLKV_E_SIZE (key over 16
+ * MiB), MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT (naming tensor and chunk), MLKV_E_OWNER,
  * MLKV_E_POISONED, MLKV_E_BUSY; writes also MLKV_E_READONLY (snapshot, read-only opening) and
  * MLKV_E_FULL. After a failure nothing was written to the store.
  *
@@ -54,26 +54,30 @@ enum { MLKV_DIMENSIONS_MAX = 8 };
 typedef struct {
     int32_t dtype;       /* mlkv_dtype */
     uint32_t dimensions; /* 0 (a scalar) to 8 */
-    uint64_t shape[8];   /* row-major; unused ones are not looked at, and 0 where the library fills this */
+    uint64_t shape[8]; /* row-major; unused ones are not looked at; 0 where the library fills it */
 } mlkv_tensor;
 
-/* How a tensor is stored. Zero means the default; unknown non-zero bytes past a known size are refused. */
+/* How a tensor is stored. Zero means the default; unknown non-zero bytes past a known size are
+ * refused. */
 typedef struct {
     size_t size;        /* sizeof(mlkv_tensor_options) */
-    size_t chunk_bytes; /* raw bytes of a chunk, rounded down to whole rows, at least one; default 256 KiB, max 1 GiB.
-                           Smaller: cheaper changes of few rows. Larger: better compression, fewer records */
+    size_t chunk_bytes; /* raw bytes of a chunk, rounded down to whole rows, at least one; default
+                           256 KiB, max 1 GiB. Smaller: cheaper changes of few rows. Larger: better
+                           compression, fewer records */
 } mlkv_tensor_options;
 
 typedef struct {
     size_t size; /* in: sizeof(mlkv_tensor_info) */
     mlkv_tensor tensor;
     uint64_t raw_bytes;
-    uint64_t stored_bytes; /* of all chunks after compression; what holds the records together is not counted */
+    uint64_t stored_bytes; /* of all chunks after compression; what holds the records together is
+                              not counted */
     uint64_t rows;         /* shape[0], 1 for a scalar */
     uint64_t row_bytes;
     uint64_t chunk_rows; /* rows of a chunk; the last one may have fewer */
     uint64_t chunks;
-    uint64_t version; /* 1 at the first put; grows by one with each put, write or add, until the key is deleted or put with another form */
+    uint64_t version; /* 1 at the first put; grows by one with each put, write or add, until the key
+                         is deleted or put with another form */
 } mlkv_tensor_info;
 
 /* Bytes of an element; 0 for an unknown dtype. Cost O(1). */
@@ -84,56 +88,82 @@ MLKV_API const char *mlkv_dtype_name(mlkv_dtype dtype);
 
 /* Stores a whole tensor, creating the key or replacing the tensor that it holds.
  * data: all bytes, row-major; may be NULL if there are none. options may be NULL.
- * Over a tensor of the same dtype, shape and chunk size only the chunks whose checksum (xxh3, 64 bits) differs are written, and its life
- * and version go on; any other tensor is replaced by a new one with version 1.
- * Compression, and the writing of large data to LMDB, happen outside every lock. Above 8 MiB of changed chunks memory use stays bounded
- * (32 MiB at a time are encoded), as long as chunks have 32 KiB or more.
+ *
+ * Over a tensor of the same dtype, shape and chunk size only the chunks whose checksum (xxh3, 64
+ * bits) differs are written, and its life and version go on; any other tensor is replaced by a new
+ * one with version 1. Compression, and the writing of large data to LMDB, happen outside every
+ * lock. Above 8 MiB of changed chunks memory use stays bounded (32 MiB at a time are encoded), as
+ * long as chunks have 32 KiB or more.
+ *
  * Cost: O(bytes) to checksum, O(changed bytes) to compress and write.
- * Returns MLKV_OK; MLKV_E_ARGUMENT (dtype, dimensions, options, data), MLKV_E_SIZE (too large), MLKV_E_TYPE; see the top. */
-MLKV_API int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
-                             const mlkv_tensor_options *options);
+ * Returns MLKV_OK; MLKV_E_ARGUMENT (dtype, dimensions, options, data), MLKV_E_SIZE (too large),
+ * MLKV_E_TYPE; see the top. */
+MLKV_API int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor,
+                             const void *data, const mlkv_tensor_options *options);
 
 /* Describes a tensor: *ret_info, whose size the caller has set, is filled.
- * Cost: O(1), one record. Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_ARGUMENT (the size is not one that this library knows). */
+ *
+ * Cost: O(1), one record.
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_ARGUMENT (the size is not one that this
+ * library knows). */
 MLKV_API int mlkv_tensor_get_info(mlkv *view, mlkv_slice key, mlkv_tensor_info *ret_info);
 
 /* Reads a whole tensor into data, which has `size` bytes; size must be the tensor's raw_bytes.
  * Every chunk is compared with its checksum. On failure data may have been partly written.
- * A tensor that others change all the time while more than 4 MiB of it are read makes the read begin anew, and after a few times holds writers back.
- * Cost: O(bytes). Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (size), MLKV_E_CORRUPT. */
+ * A tensor that others change all the time while more than 4 MiB of it are read makes the read
+ * begin anew, and after a few times holds writers back.
+ *
+ * Cost: O(bytes).
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (size), MLKV_E_CORRUPT. */
 MLKV_API int mlkv_tensor_get(mlkv *view, mlkv_slice key, void *data, size_t size);
 
 /* Reads rows [first, first + count) into data; size must be count * row_bytes. count may be 0.
- * Chunks that are read whole are compared with their checksums. On failure data may have been partly written.
- * Cost: O(bytes), and the decompression of the chunks at both ends. Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (rows that
- * are not there, size), MLKV_E_CORRUPT. */
-MLKV_API int mlkv_tensor_read_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count, void *data, size_t size);
-
-/* Writes over rows [first, first + count); size must be count * row_bytes. The tensor must exist. count may be 0; the version grows in any case.
- * The chunks touched are stored uncompressed until the next mlkv_tensor_put.
- * Cost: O(bytes of the chunks touched). Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (rows that are not there, size). */
-MLKV_API int mlkv_tensor_write_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count, const void *data, size_t size);
-
-/* t += alpha * delta, atomic across threads and processes: no sum is lost. `tensor` describes delta and must equal the stored tensor's dtype and shape.
+ * Chunks that are read whole are compared with their checksums. On failure data may have been
+ * partly written.
  *
- *   f64, c128                  computed in double; the product is rounded, then the sum
- *   f32, c64                   the same in float, alpha rounded to float first
- *   f16, bf16, f8e4m3, f8e5m2  computed as f32, the sum rounded to the nearest, ties to even. Too large: infinity; NaN for f8e4m3
- *   whole numbers              exact if alpha is whole; otherwise alpha * delta is rounded to the nearest whole number, halves away from zero.
- *                              A sum out of the dtype's range becomes the range's end
- *   bool                       old or (delta and alpha != 0)
+ * Cost: O(bytes), and the decompression of the chunks at both ends.
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (rows that are not there, size),
+ * MLKV_E_CORRUPT. */
+MLKV_API int mlkv_tensor_read_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count,
+                                   void *data, size_t size);
+
+/* Writes over rows [first, first + count); size must be count * row_bytes. The tensor must exist.
+ * count may be 0; the version grows in any case. The chunks touched are stored uncompressed until
+ * the next mlkv_tensor_put.
+ *
+ * Cost: O(bytes of the chunks touched).
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (rows that are not there, size). */
+MLKV_API int mlkv_tensor_write_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count,
+                                    const void *data, size_t size);
+
+/* t += alpha * delta, atomic across threads and processes: no sum is lost. `tensor` describes delta
+ * and must equal the stored tensor's dtype and shape.
+ *
+ *   f64, c128      computed in double; the product is rounded, then the sum
+ *   f32, c64       the same in float, alpha rounded to float first
+ *   f16, bf16, f8  computed as f32, the sum rounded to the nearest, ties to even; what is too large
+ *                  becomes infinity, in f8e4m3 NaN
+ *   whole numbers  exact if alpha is whole; otherwise alpha * delta is rounded to the nearest whole
+ *                  number, halves away from zero; a sum out of range becomes the range's end
+ *   bool           old or (delta and alpha != 0)
  *
  * The chunks touched are stored uncompressed until the next mlkv_tensor_put.
- * Cost: O(bytes): four passes over the tensor under the writer lock. Above 64 MiB, or with chunks above 1 MiB, it is computed outside the
- * lock, again if others changed the same chunks meanwhile, at last within a transaction.
- * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (the detail shows both), MLKV_E_NUMBER (a whole-number or bool tensor and an
- * alpha that is infinite or NaN). */
-MLKV_API int mlkv_tensor_add(mlkv *view, mlkv_slice key, double alpha, const mlkv_tensor *tensor, const void *delta);
+ *
+ * Cost: O(bytes): four passes over the tensor under the writer lock. Above 64 MiB, or with chunks
+ * above 1 MiB, it is computed outside the lock, again if others changed the same chunks meanwhile,
+ * at last within a transaction.
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (the detail shows both), MLKV_E_NUMBER
+ * (a whole-number or bool tensor and an alpha that is infinite or NaN). */
+MLKV_API int mlkv_tensor_add(mlkv *view, mlkv_slice key, double alpha, const mlkv_tensor *tensor,
+                             const void *delta);
 
-/* The same for rows [first, first + count) only: delta has `size` = count * row_bytes bytes of the tensor's dtype.
- * Cost: O(bytes of the chunks touched). Returns as mlkv_tensor_add; MLKV_E_SHAPE: rows that are not there, size. */
-MLKV_API int mlkv_tensor_add_rows(mlkv *view, mlkv_slice key, double alpha, uint64_t first, uint64_t count, const void *delta,
-                                  size_t size);
+/* The same for rows [first, first + count) only: delta has `size` = count * row_bytes bytes of the
+ * tensor's dtype.
+ *
+ * Cost: O(bytes of the chunks touched).
+ * Returns as mlkv_tensor_add; MLKV_E_SHAPE: rows that are not there, size. */
+MLKV_API int mlkv_tensor_add_rows(mlkv *view, mlkv_slice key, double alpha, uint64_t first,
+                                  uint64_t count, const void *delta, size_t size);
 
 MLKV_END_DECLS
 

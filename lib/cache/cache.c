@@ -56,8 +56,7 @@ struct cache {
 };
 
 static unsigned counter_threads;
-static _Thread_local
-    __attribute__((tls_model("initial-exec"))) unsigned counter_slot; /* 0: not yet given */
+static _Thread_local unsigned counter_slot; /* 0: not yet given */
 
 static counters *own_counters(const cache *self)
 {

@@ -174,7 +174,7 @@ static int add(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, bo
 
 int batch_put(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, unsigned char **ret_value)
 {
-    size_t offset;
+    size_t offset = 0;
     int result = add(self, hash, key, value_size, false, &offset);
     if (result == MLKV_OK)
         *ret_value = (unsigned char *)self->bytes.data + offset + FRAME_RECORD_HEADER_SIZE + key.size;
@@ -183,7 +183,7 @@ int batch_put(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, uns
 
 int batch_delete(batch *self, uint64_t hash, mlkv_slice key)
 {
-    size_t offset;
+    size_t offset = 0;
     return add(self, hash, key, 0, true, &offset);
 }
 
@@ -192,7 +192,7 @@ int batch_merge(batch *self, const batch *from)
     for (size_t i = 0; i < from->count; i++) {
         const batch_entry *entry = &from->entries[i];
         mlkv_slice key = batch_key(from, entry), value = batch_value(from, entry);
-        unsigned char *to;
+        unsigned char *to = NULL;
         int result = entry->is_delete ? batch_delete(self, entry->hash, key) : batch_put(self, entry->hash, key, value.size, &to);
         if (result != MLKV_OK)
             return result;

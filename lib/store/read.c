@@ -99,7 +99,7 @@ static int fetch_own(store *self, MDB_txn *txn, const char *name, size_t size,
 
 int store_fetch_position(store *self, MDB_txn *txn, store_position *ret_position)
 {
-    mlkv_slice value;
+    mlkv_slice value = {0};
     int result = fetch_own(self, txn, KEY_POSITION, POSITION_SIZE, &value);
     if (result != 0)
         return result;
@@ -110,7 +110,7 @@ int store_fetch_position(store *self, MDB_txn *txn, store_position *ret_position
 
 int store_fetch_identity(store *self, MDB_txn *txn, store_identity *ret_identity)
 {
-    mlkv_slice value;
+    mlkv_slice value = {0};
     int result = fetch_own(self, txn, KEY_IDENTITY, IDENTITY_SIZE, &value);
     if (result != 0)
         return result;

@@ -16,6 +16,8 @@
  * Invariants:
  * 1. After a failed update nothing more is done, and commit fails with the same result.
  * 2. Commit and abort end the handle. LMDB frees the cursor with its transaction.
+ * 3. A full disk is MLKV_E_FULL, and the store goes on with the commit before: LMDB writes the page
+ * that makes a commit valid last, where the file has room for it since its creation.
  *
  * Locks: LMDB's writer lock, from begin to commit or abort.
  */
@@ -24,7 +26,11 @@
 #include "base/record.h"
 #include "store/env.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 struct store_write {
     store *owner;
@@ -199,6 +205,30 @@ int store_write_first(store_write *write)
     return result;
 }
 
+/* Whether the file cannot grow any more. What the attempt reserves behind its end LMDB uses later. */
+static bool cannot_grow(store *self)
+{
+    enum { ROOM_MIN = 64 << 10 }; /* less than that left is as good as full */
+    int file;
+    struct stat status;
+    struct rlimit limit;
+    if (mdb_env_get_fd(self->env, &file) != 0 || fstat(file, &status) != 0)
+        return false;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        (rlim_t)status.st_size + ROOM_MIN > limit.rlim_cur)
+        return true;
+    if (fallocate(file, FALLOC_FL_KEEP_SIZE, status.st_size, ROOM_MIN) == 0)
+        return false;
+    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+}
+
+static int commit_failed(store *self, int code)
+{
+    if (code == EIO && cannot_grow(self))
+        code = ENOSPC; /* LMDB calls a write that came out short an EIO, and that is how a disk fills */
+    return store_error(code, "committing");
+}
+
 int store_write_commit(store_write *write)
 {
     int result = 0;
@@ -208,7 +238,7 @@ int store_write_commit(store_write *write)
     } else {
         int code = mdb_txn_commit(write->txn);
         if (code != 0)
-            result = store_error(code, "committing");
+            result = commit_failed(write->owner, code);
     }
     free(write);
     return result;

@@ -52,6 +52,34 @@ static const life_class classes_of_type[][3] = {
     [TYPE_TENSOR] = {{RECORD_TENSOR, TENSOR_CHUNK_HEAD_SIZE}, {0, 0}, {0, 0}},
 };
 
+/* --- scans --- */
+
+typedef struct {
+    mlkv_slice prefix, after;
+    scan *walk;
+} scan_call;
+
+static int scan_rule(op *o, void *context)
+{
+    scan_call *call = context;
+    scan_close(call->walk); /* of a run that did not count */
+    call->walk = NULL;
+    return op_scan_open(o, call->prefix, call->after, &call->walk);
+}
+
+/* Not scan_open: its scans keep the store open, and the last close waits for the very thread that cleans. */
+static int open_scan(mlkv *view, mlkv_slice prefix, mlkv_slice after, scan **ret_scan)
+{
+    scan_call call = {.prefix = prefix, .after = after};
+    int result = op_read(view, scan_rule, &call);
+    if (result != MLKV_OK) {
+        scan_close(call.walk);
+        return result;
+    }
+    *ret_scan = call.walk;
+    return MLKV_OK;
+}
+
 /* --- a batch of deletions --- */
 
 enum { ITEM_DELETE, ITEM_RELEASE, ITEM_PROGRESS };
@@ -158,7 +186,7 @@ static int sweep_class(sweep *self, int type, const life_class *which, uint64_t 
     scan *walk = NULL;
     mlkv_slice key, value, cell;
     layout_id(which->record_class, id, &prefix);
-    int result = scan_open(self->view, record_key_slice(&prefix), after, &walk);
+    int result = open_scan(self->view, record_key_slice(&prefix), after, &walk);
     while (result == MLKV_OK) {
         result = scan_next(walk, &key, &value);
         if (result != MLKV_OK)
@@ -224,7 +252,7 @@ int clean_step(mlkv *view)
     mlkv_slice key, value;
     record_key garbage, progress;
     int type;
-    int result = scan_open(view, slice_of(&garbage_class, 1), slice_of(NULL, 0), &lives);
+    int result = open_scan(view, slice_of(&garbage_class, 1), slice_of(NULL, 0), &lives);
     while (result == MLKV_OK && self.lives < STEP_LIVES) {
         result = scan_next(lives, &key, &value);
         if (result == MLKV_OK && read_garbage(key, value, &garbage, &type, &progress) == MLKV_OK)

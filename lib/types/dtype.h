@@ -1,11 +1,14 @@
-/* dtype.h - the element types of tensors: sizes, names, and the small floats' conversions. Pure functions, no state, no locks.
+/* dtype.h - the element types of tensors: sizes, names, and the small floats' conversions. Pure
+ * functions, no state, no locks.
  *
  * The small floats are stored as their bits and computed in float:
  *   f16     1 sign, 5 exponent, 10 mantissa bits (IEEE binary16)
  *   bf16    the upper half of a float
- *   f8e4m3  1, 4, 3 bits, bias 7, without infinities ("fn"): 0x7f and 0xff are NaN, the largest number is 448
+ *   f8e4m3  1, 4, 3 bits, bias 7, no infinities ("fn"): 0x7f and 0xff are NaN, the largest is 448
  *   f8e5m2  1, 5, 2 bits, bias 15, with infinities: the largest number is 57344
- * From float they round to the nearest, ties to even. What is too large becomes infinity, in f8e4m3 NaN: as PyTorch does.
+ *
+ * From float they round to the nearest, ties to even. What is too large becomes infinity, in f8e4m3
+ * NaN: as PyTorch does.
  */
 #ifndef MLKV_TYPES_DTYPE_H
 #define MLKV_TYPES_DTYPE_H

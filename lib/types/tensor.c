@@ -1,8 +1,12 @@
 /* tensor.c - a tensor's own record: open, store, describe.
  *
  * Bytes owned: none beyond the descriptor (tensor_form.c); chunks are tensor_chunk.c's.
- * Invariants: 1. whoever changes a chunk stores the entry in the same rule, with version + 1: so an unchanged (id, version) means unchanged
- * bytes. 2. the header's count is the number of chunks, all of which stand in T records.
+ *
+ * Invariants:
+ *  1. Whoever changes a chunk stores the entry in the same rule, with version + 1: so an unchanged
+ *     (id, version) means unchanged bytes.
+ *  2. The header's count is the number of chunks, all of which stand in T records.
+ *
  * Locks: none; everything happens inside a rule.
  */
 #include "types/tensor.h"
@@ -17,8 +21,10 @@ int tensor_open(op *o, mlkv_slice key, entry *ret_entry, tensor_form *ret_form)
         return result;
     result = tensor_form_read(ret_entry->rest, ret_form);
     if (result == MLKV_OK && ret_entry->header.count != ret_form->chunks)
-        result = error_set(MLKV_E_CORRUPT, "tensor '%s' counts %llu chunks, its shape needs %llu", error_quote(key.data, key.size),
-                           (unsigned long long)ret_entry->header.count, (unsigned long long)ret_form->chunks);
+        result =
+            error_set(MLKV_E_CORRUPT, "tensor '%s' counts %llu chunks, its shape needs %llu",
+                      error_quote(key.data, key.size), (unsigned long long)ret_entry->header.count,
+                      (unsigned long long)ret_form->chunks);
     return result;
 }
 
@@ -57,7 +63,8 @@ int mlkv_tensor_get_info(mlkv *view, mlkv_slice key, mlkv_tensor_info *ret_info)
     if (result != MLKV_OK)
         return result;
     if (ret_info == NULL || ret_info->size != sizeof *ret_info)
-        return error_set(MLKV_E_ARGUMENT, "the size of the mlkv_tensor_info is not one that this library knows");
+        return error_set(MLKV_E_ARGUMENT,
+                         "the size of the mlkv_tensor_info is not one that this library knows");
     describing self = {.key = key};
     result = op_read(view, describe, &self);
     if (result != MLKV_OK)

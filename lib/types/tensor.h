@@ -1,13 +1,15 @@
-/* tensor.h - what the tensor files share: the descriptor, the chunks, and changes prepared outside the lock.
+/* tensor.h - what the tensor files share: the descriptor, the chunks, and changes prepared outside
+ * the lock.
  *
- * A tensor is a K record whose own part is its descriptor, and a T record for each chunk of whole rows. The header's count is the number of chunks.
+ * A tensor is a K record whose own part is its descriptor, and a T record for each chunk of whole
+ * rows. The header's count is the number of chunks.
  *
  * Descriptor, after the 32 bytes of the K header (LE):
  *   offset size
  *   0      1    dtype (mlkv_dtype)
  *   1      1    dimensions, 0..8
  *   2      6    zero
- *   8      8    rows of a chunk (all but the last chunk have so many), at least 1; 1 if the tensor has no bytes
+ *   8      8    rows of a chunk; the last one may have fewer. 1 if the tensor has no bytes
  *   16     8    version: 1 at creation, + 1 with each put, write, add
  *   24     8    stored bytes: the sum of the T records' third field
  *   32     8 n  shape, one number a dimension
@@ -15,11 +17,11 @@
  * T value, key id(8) chunk(8):
  *   0      8    xxh3 of the chunk's raw bytes (LE), seed 0
  *   8      4    raw bytes
- *   12     4    stored bytes: the cell's size, for a blob that of its B values; at most 2^32-1. Accounting only
+ *   12     4    stored bytes: the cell's size, for a blob with that of its B values; accounting
  *   16          cell of the raw bytes
  *
- * A tensor without bytes (some dimension is 0) has no T records. The product of all dimensions that are not 0, times the dtype's size, is
- * below 2^62. A row is at most TENSOR_ROW_BYTES_MAX.
+ * A tensor without bytes (some dimension is 0) has no T records. The product of all dimensions that
+ * are not 0, times the dtype's size, is below 2^62. A row is at most TENSOR_ROW_BYTES_MAX.
  */
 #ifndef MLKV_TYPES_TENSOR_H
 #define MLKV_TYPES_TENSOR_H
@@ -32,9 +34,11 @@ enum {
     TENSOR_DESCRIPTOR_SIZE = 32, /* without the shape */
     TENSOR_DESCRIPTOR_SIZE_MAX = TENSOR_DESCRIPTOR_SIZE + 8 * MLKV_DIMENSIONS_MAX,
     TENSOR_CHUNK_HEAD_SIZE = 16,
-    TENSOR_CHUNK_BYTES_DEFAULT = 256 << 10, /* a frame for a changed chunk stays small, and its copy stays in a core's own cache */
+    TENSOR_CHUNK_BYTES_DEFAULT = 256 << 10, /* a frame for a changed chunk stays small, and its copy
+                                               stays in a core's own cache */
     TENSOR_CHUNK_BYTES_MAX = 1 << 30,
-    /* Up to here a chunk that was changed in place goes through the journal uncompressed; a larger one is prepared outside the lock. */
+    /* Up to here a chunk that was changed in place goes through the journal uncompressed; a larger
+       one is prepared outside the lock. */
     TENSOR_INLINE_CHUNK_MAX = 1 << 20,
     /* The same for all chunks of one call: a batch of this size is still held in memory gladly. */
     TENSOR_INLINE_TOTAL_MAX = 64 << 20,
@@ -52,11 +56,13 @@ typedef struct {
 } tensor_form;
 
 /* --- tensor_form.c --- */
-/* From a caller's tensor: MLKV_E_ARGUMENT (dtype, dimensions), MLKV_E_SIZE (too large). version and stored_bytes are 0. */
+/* From a caller's tensor: MLKV_E_ARGUMENT (dtype, dimensions), MLKV_E_SIZE (too large). version and
+ * stored_bytes are 0. */
 int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, tensor_form *ret_form);
 /* From stored bytes: MLKV_E_CORRUPT names what is wrong. */
 int tensor_form_read(mlkv_slice descriptor, tensor_form *ret_form);
-size_t tensor_form_write(const tensor_form *form, unsigned char ret_bytes[TENSOR_DESCRIPTOR_SIZE_MAX]);
+size_t tensor_form_write(const tensor_form *form,
+                         unsigned char ret_bytes[TENSOR_DESCRIPTOR_SIZE_MAX]);
 /* dtype and shape are equal. */
 bool tensor_same(const mlkv_tensor *a, const mlkv_tensor *b);
 /* dtype, shape and chunk_rows are equal. */
@@ -66,7 +72,8 @@ const char *tensor_text(const mlkv_tensor *tensor);
 /* Raw bytes of a chunk, which is below form->chunks. */
 size_t tensor_chunk_size(const tensor_form *form, uint64_t chunk);
 /* MLKV_E_SHAPE unless rows [first, first + count) are there and take `size` bytes. */
-int tensor_check_rows(mlkv_slice key, const tensor_form *form, uint64_t first, uint64_t count, size_t size);
+int tensor_check_rows(mlkv_slice key, const tensor_form *form, uint64_t first, uint64_t count,
+                      size_t size);
 
 /* --- tensor.c --- */
 /* entry_open for a tensor, and its form. */
@@ -82,16 +89,22 @@ typedef struct {
     uint32_t stored_size;
 } chunk_head;
 
-/* Scratch of this thread, freed at its end: [0] takes T values, [1] decoded chunks. NULL: out of memory. */
+/* Scratch of this thread, freed at its end: [0] takes T values, [1] decoded chunks. NULL: out of
+ * memory. */
 mlkv_buffer *chunk_scratch(void);
 /* Gives memory back if it has grown beyond what is worth keeping. */
 void chunk_scratch_trim(void);
-/* The record as stored: head and cell, borrowed from *value. MLKV_E_CORRUPT if it is missing or not that chunk of the form. */
-int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value, chunk_head *ret_head, mlkv_slice *ret_cell);
+/* The record as stored: head and cell, borrowed from *value. MLKV_E_CORRUPT if it is missing or not
+ * that chunk of the form. */
+int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value,
+              chunk_head *ret_head, mlkv_slice *ret_cell);
 /* Splits and checks a T value. */
-int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value, chunk_head *ret_head, mlkv_slice *ret_cell);
-/* Raw bytes [offset, offset + size) of a chunk into `to`; compared with the checksum if that is all of it. */
-int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset, size_t size, void *to, chunk_head *ret_head);
+int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value,
+                chunk_head *ret_head, mlkv_slice *ret_cell);
+/* Raw bytes [offset, offset + size) of a chunk into `to`; compared with the checksum if that is all
+ * of it. */
+int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
+               size_t size, void *to, chunk_head *ret_head);
 void chunk_write_head(const chunk_head *head, unsigned char ret_bytes[TENSOR_CHUNK_HEAD_SIZE]);
 static inline bool chunk_head_same(const chunk_head *a, const chunk_head *b)
 {
@@ -111,13 +124,16 @@ typedef struct {
     size_t count, capacity;
 } prepared_chunks;
 
-/* Encodes the raw bytes of n more chunks (stored_size is filled in). After a failure the list can only be freed. */
-int prepared_add(mlkv *view, prepared_chunks *self, const prepared_chunk *chunks, const mlkv_slice *raws, size_t n, bool as_blobs);
+/* Encodes the raw bytes of n more chunks (stored_size is filled in). After a failure the list can
+ * only be freed. */
+int prepared_add(mlkv *view, prepared_chunks *self, const prepared_chunk *chunks,
+                 const mlkv_slice *raws, size_t n, bool as_blobs);
 /* Whether chunks of which so many bytes are to be prepared should all be blobs. */
 bool prepared_as_blobs(const tensor_form *form, uint64_t total_bytes);
 /* Takes the items out for which drop[chunk - first] is set. */
 void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, uint64_t first);
-/* In the rule: puts all of them as chunks of life `id`. replace: chunks stand there, whose cells are released. Keeps form->stored_bytes right. */
+/* In the rule: puts all of them as chunks of life `id`. replace: chunks stand there, whose cells
+ * are released. Keeps form->stored_bytes right. */
 int prepared_put(op *o, prepared_chunks *self, tensor_form *form, uint64_t id, bool replace);
 /* Frees; blobs that no committed operation adopted are deleted. */
 void prepared_done(mlkv *view, prepared_chunks *self);
@@ -145,10 +161,11 @@ typedef struct {
 int change_open(op *o, tensor_change *change, entry *ret_entry, tensor_form *ret_form);
 change_part change_part_of(const tensor_change *change, const tensor_form *form, uint64_t chunk);
 /* Chunks [*ret_first, *ret_end) that it touches. */
-void change_chunks(const tensor_change *change, const tensor_form *form, uint64_t *ret_first, uint64_t *ret_end);
+void change_chunks(const tensor_change *change, const tensor_form *form, uint64_t *ret_first,
+                   uint64_t *ret_end);
 /* The chunk's new raw bytes. old may be NULL if the part is all of it and nothing is added. */
-void change_apply(const tensor_change *change, const tensor_form *form, const change_part *part, size_t chunk_size, const unsigned char *old,
-                  unsigned char *restrict to);
+void change_apply(const tensor_change *change, const tensor_form *form, const change_part *part,
+                  size_t chunk_size, const unsigned char *old, unsigned char *restrict to);
 int change_run_large(mlkv *view, tensor_change *change);
 
 #endif

@@ -1,12 +1,19 @@
-/* tensor_change_large.c - changes of so many bytes that they are computed and encoded outside the lock.
+/* tensor_change_large.c - changes of so many bytes that they are computed and encoded outside the
+ * lock.
  *
- * The way: open the tensor; for each chunk touched, note its head, compute its new bytes, encode them (as a blob, if it is large or there are
- * many). Then, in one rule: each chunk noted still stands there with that head, so what was computed is what would be computed now: put
- * all, version + 1. Chunks that changed meanwhile are marked, and computed again; what was computed from unchanged ones stays good.
- * After TRIES_MAX rounds a transaction is begun, which keeps all other writers out while it is done once more.
+ * The way: open the tensor; for each chunk touched, note its head, compute its new bytes, encode
+ * them (as a blob, if it is large or there are many). Then, in one rule: each chunk noted still
+ * stands there with that head, so what was computed is what would be computed now: put all, with
+ * version + 1. Chunks that changed meanwhile are marked, and computed again; what was computed from
+ * unchanged ones stays good. After TRIES_MAX rounds a transaction is begun, which keeps all other
+ * writers out while it is done once more.
  *
- * State: one `changing` a call. Invariants: todo[c - first] == false: exactly one prepared item has chunk c, computed from the bytes that
- * its `noted` head tells of.
+ * State: one `changing` a call.
+ *
+ * Invariants:
+ *  1. todo[c - first] == false: exactly one prepared item has chunk c, computed from the bytes that
+ *     its `noted` head tells of.
+ *
  * Locks: none but the rule's, at last the transaction's.
  */
 #include "types/tensor.h"
@@ -72,7 +79,8 @@ static int begin(mlkv *view, changing *self)
 static int reopen(op *o, changing *self, entry *ret_entry, tensor_form *ret_form)
 {
     int result = change_open(o, self->change, ret_entry, ret_form);
-    self->moved = result == MLKV_OK && (ret_entry->header.id != self->id || !tensor_form_same(ret_form, &self->form));
+    self->moved = result == MLKV_OK &&
+                  (ret_entry->header.id != self->id || !tensor_form_same(ret_form, &self->form));
     return result;
 }
 
@@ -86,7 +94,9 @@ static int read_rule(op *o, void *context)
         return result;
     size_t size = tensor_chunk_size(&form, self->chunk);
     result = buffer_reserve(&self->old, size);
-    return result != MLKV_OK ? result : chunk_read(o, &form, self->id, self->chunk, 0, size, self->old.data, &self->noted);
+    return result != MLKV_OK
+               ? result
+               : chunk_read(o, &form, self->id, self->chunk, 0, size, self->old.data, &self->noted);
 }
 
 /* Computes the chunk's new bytes to the end of *bytes. */
@@ -101,7 +111,8 @@ static int compute(mlkv *view, changing *self, mlkv_buffer *bytes, prepared_chun
     if (to == NULL)
         return error_set_memory("a tensor's chunk");
     change_apply(self->change, &self->form, &part, size, self->old.data, to);
-    *ret_item = (prepared_chunk){self->chunk, self->noted, {hash_checksum(to, size, 0), (uint32_t)size, 0}};
+    *ret_item =
+        (prepared_chunk){self->chunk, self->noted, {hash_checksum(to, size, 0), (uint32_t)size, 0}};
     return MLKV_OK;
 }
 
@@ -113,7 +124,9 @@ static int compute_group(mlkv *view, changing *self, uint64_t *at, bool as_blobs
     mlkv_buffer bytes = {0};
     size_t n = 0, offset = 0;
     int result = MLKV_OK;
-    for (; *at < self->end && n < GROUP_CHUNKS && bytes.size < GROUP_BYTES && result == MLKV_OK && !self->moved; ++*at) {
+    for (; *at < self->end && n < GROUP_CHUNKS && bytes.size < GROUP_BYTES && result == MLKV_OK &&
+           !self->moved;
+         ++*at) {
         if (!self->todo[*at - self->first])
             continue;
         self->chunk = *at;
@@ -137,7 +150,8 @@ static int compute_all(mlkv *view, changing *self)
     int result = MLKV_OK;
     for (uint64_t chunk = self->first; chunk < self->end; chunk++)
         chunks += self->todo[chunk - self->first];
-    bool as_blobs = prepared_as_blobs(&self->form, chunks * self->form.chunk_rows * self->form.row_bytes);
+    bool as_blobs =
+        prepared_as_blobs(&self->form, chunks * self->form.chunk_rows * self->form.row_bytes);
     while (at < self->end && result == MLKV_OK && !self->moved)
         result = compute_group(view, self, &at, as_blobs);
     return result;

@@ -1,10 +1,15 @@
-/* tensor_chunk.c - T records: their bytes, reading a part of a chunk, and the scratch memory that reading needs.
+/* tensor_chunk.c - T records: their bytes, reading a part of a chunk, and the scratch memory that
+ * reading needs.
  *
  * Bytes owned: the head of a T value (tensor.h has its table); the cell behind it is codec's.
- * Invariants: 1. the head's raw size is what the form says of that chunk. 2. The checksum is that of all raw bytes, however they are stored. It is
- * looked at whenever a whole chunk is read; a part is covered by the checksums of store, journal and blob pieces.
- * State: two buffers a thread, made at its first use and freed at its end, so that the steady state does not allocate.
- * Locks: none.
+ *
+ * Invariants:
+ *  1. The head's raw size is what the form says of that chunk.
+ *  2. The checksum is that of all raw bytes, however they are stored. It is looked at whenever a
+ *     whole chunk is read; a part is covered by the checksums of store, journal and blob pieces.
+ *
+ * State: two buffers a thread, made at its first use and freed at its end, so that the steady state
+ * does not allocate. Locks: none.
  */
 #include "types/tensor.h"
 
@@ -41,19 +46,6 @@ static void scratch_make_key(void)
     scratch_usable = pthread_key_create(&scratch_key, scratch_free) == 0;
 }
 
-/* The library may be unloaded while a thread lives: then its destructor must not be called any more. */
-__attribute__((destructor)) static void scratch_delete_key(void)
-{
-    if (!scratch_usable)
-        return;
-    scratch *self = pthread_getspecific(scratch_key);
-    pthread_setspecific(scratch_key, NULL);
-    if (self != NULL)
-        scratch_free(self);
-    pthread_key_delete(scratch_key);
-    scratch_usable = false;
-}
-
 mlkv_buffer *chunk_scratch(void)
 {
     pthread_once(&scratch_once, scratch_make_key);
@@ -81,10 +73,12 @@ void chunk_scratch_trim(void)
 
 static int corrupt(uint64_t id, uint64_t chunk, const char *what)
 {
-    return error_set(MLKV_E_CORRUPT, "chunk %llu of the tensor with id %llu %s", (unsigned long long)chunk, (unsigned long long)id, what);
+    return error_set(MLKV_E_CORRUPT, "chunk %llu of the tensor with id %llu %s",
+                     (unsigned long long)chunk, (unsigned long long)id, what);
 }
 
-int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value, chunk_head *ret_head, mlkv_slice *ret_cell)
+int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value,
+                chunk_head *ret_head, mlkv_slice *ret_cell)
 {
     const unsigned char *bytes = value.data;
     if (value.size <= TENSOR_CHUNK_HEAD_SIZE)
@@ -106,17 +100,20 @@ int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice
     return MLKV_OK;
 }
 
-int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value, chunk_head *ret_head, mlkv_slice *ret_cell)
+int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value,
+              chunk_head *ret_head, mlkv_slice *ret_cell)
 {
     record_key key;
     layout_indexed(RECORD_TENSOR, id, chunk, &key);
     int result = op_get(o, record_key_slice(&key), value);
     if (result == MLKV_ABSENT)
         return corrupt(id, chunk, "is missing");
-    return result < 0 ? result : chunk_split(form, id, chunk, slice_of_buffer(value), ret_head, ret_cell);
+    return result < 0 ? result
+                      : chunk_split(form, id, chunk, slice_of_buffer(value), ret_head, ret_cell);
 }
 
-int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset, size_t size, void *to, chunk_head *ret_head)
+int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
+               size_t size, void *to, chunk_head *ret_head)
 {
     mlkv_slice cell, raw;
     mlkv_buffer *buffers = chunk_scratch();
@@ -129,7 +126,8 @@ int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint
         memcpy(to, (const unsigned char *)raw.data + offset, size);
     else
         result = op_cell_read(o, cell, offset, size, to);
-    if (result == MLKV_OK && size == ret_head->raw_size && hash_checksum(to, size, 0) != ret_head->checksum)
+    if (result == MLKV_OK && size == ret_head->raw_size &&
+        hash_checksum(to, size, 0) != ret_head->checksum)
         result = corrupt(id, chunk, "does not have the bytes its checksum was made of");
     return result;
 }

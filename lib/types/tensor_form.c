@@ -1,12 +1,18 @@
-/* tensor_form.c - the form of a tensor: dtype, shape, chunks; from the caller, from stored bytes, and back.
+/* tensor_form.c - the form of a tensor: dtype, shape, chunks; from the caller, from stored bytes,
+ * and back.
  *
  * Bytes owned: the descriptor (tensor.h has its table).
+ *
  * Invariants of every tensor_form that leaves this file:
- *   1. dtype is known, dimensions <= 8, unused dimensions are 0;
- *   2. the product of all non-zero dimensions times the dtype's size is below 2^62, so no product of some of them overflows;
- *   3. raw_bytes == 0: chunks == 0, chunk_rows == 1; otherwise 1 <= chunk_rows <= rows, and a whole chunk is at most TENSOR_ROW_BYTES_MAX;
- *   4. rows = shape[0], 1 for a scalar; chunks = ceil(rows / chunk_rows).
- * Stored bytes are not trusted: what breaks these is MLKV_E_CORRUPT, not undefined behaviour. Locks: none.
+ *  1. dtype is known, dimensions <= 8, unused dimensions are 0.
+ *  2. The product of all non-zero dimensions times the dtype's size is below 2^62, so no product of
+ *     some of them overflows.
+ *  3. raw_bytes == 0: chunks == 0 and chunk_rows == 1. Otherwise 1 <= chunk_rows <= rows, and a
+ *     whole chunk is at most TENSOR_ROW_BYTES_MAX.
+ *  4. rows = shape[0], 1 for a scalar; chunks = ceil(rows / chunk_rows).
+ *
+ * Stored bytes are not trusted: what breaks these is MLKV_E_CORRUPT, not undefined behaviour.
+ * Locks: none.
  */
 #include "types/tensor.h"
 
@@ -19,10 +25,12 @@
 #define TENSOR_BYTES_MAX ((uint64_t)1 << 62) /* sums of two sizes never overflow */
 
 _Static_assert(TENSOR_DESCRIPTOR_SIZE_MAX == 96, "a descriptor with 8 dimensions");
-_Static_assert(sizeof(((mlkv_tensor *)0)->shape) == 8 * MLKV_DIMENSIONS_MAX, "the shape's bytes are copied as they stand");
+_Static_assert(sizeof(((mlkv_tensor *)0)->shape) == 8 * MLKV_DIMENSIONS_MAX,
+               "the shape's bytes are copied as they stand");
 _Static_assert(TENSOR_CHUNK_BYTES_MAX < TENSOR_ROW_BYTES_MAX, "any chunk's size fits 32 bits");
 
-/* Invariants 1, 2 and the derived sizes; chunk_rows and chunks are the callers'. A text if it cannot be. */
+/* Invariants 1, 2 and the derived sizes; chunk_rows and chunks are the callers'. A text if it
+ * cannot be. */
 static const char *derive(tensor_form *form)
 {
     const mlkv_tensor *tensor = &form->tensor;
@@ -51,7 +59,9 @@ static const char *derive(tensor_form *form)
 
 static void derive_chunks(tensor_form *form)
 {
-    form->chunks = form->raw_bytes == 0 ? 0 : form->rows / form->chunk_rows + (form->rows % form->chunk_rows != 0);
+    form->chunks = form->raw_bytes == 0
+                       ? 0
+                       : form->rows / form->chunk_rows + (form->rows % form->chunk_rows != 0);
 }
 
 int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, tensor_form *ret_form)
@@ -61,14 +71,18 @@ int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, tensor_form 
         form.tensor.shape[i] = 0;
     const char *problem = derive(&form);
     if (problem != NULL) {
-        int result = !dtype_known(tensor->dtype) || tensor->dimensions > MLKV_DIMENSIONS_MAX ? MLKV_E_ARGUMENT : MLKV_E_SIZE;
-        return error_set(result, "the tensor (dtype %d, %u dimensions) cannot be: %s", tensor->dtype, tensor->dimensions, problem);
+        int result = !dtype_known(tensor->dtype) || tensor->dimensions > MLKV_DIMENSIONS_MAX
+                         ? MLKV_E_ARGUMENT
+                         : MLKV_E_SIZE;
+        return error_set(result, "the tensor (dtype %d, %u dimensions) cannot be: %s",
+                         tensor->dtype, tensor->dimensions, problem);
     }
     form.chunk_rows = 1;
     if (form.raw_bytes != 0) {
         if (form.row_bytes > TENSOR_ROW_BYTES_MAX)
-            return error_set(MLKV_E_SIZE, "a row of %s has %llu bytes, more than %llu", tensor_text(tensor),
-                             (unsigned long long)form.row_bytes, (unsigned long long)TENSOR_ROW_BYTES_MAX);
+            return error_set(MLKV_E_SIZE, "a row of %s has %llu bytes, more than %llu",
+                             tensor_text(tensor), (unsigned long long)form.row_bytes,
+                             (unsigned long long)TENSOR_ROW_BYTES_MAX);
         uint64_t rows = chunk_bytes / form.row_bytes;
         form.chunk_rows = rows == 0 ? 1 : rows > form.rows ? form.rows : rows;
     }
@@ -103,7 +117,8 @@ int tensor_form_read(mlkv_slice descriptor, tensor_form *ret_form)
     const char *problem = derive(&form);
     if (problem != NULL)
         return corrupt(problem);
-    if (form.raw_bytes == 0 ? form.chunk_rows != 1 : form.chunk_rows == 0 || form.chunk_rows > form.rows)
+    if (form.raw_bytes == 0 ? form.chunk_rows != 1
+                            : form.chunk_rows == 0 || form.chunk_rows > form.rows)
         return corrupt("the rows of a chunk are not between 1 and its rows");
     if (form.raw_bytes != 0 && form.chunk_rows > TENSOR_ROW_BYTES_MAX / form.row_bytes)
         return corrupt("a chunk is too large");
@@ -112,7 +127,8 @@ int tensor_form_read(mlkv_slice descriptor, tensor_form *ret_form)
     return MLKV_OK;
 }
 
-size_t tensor_form_write(const tensor_form *form, unsigned char ret_bytes[TENSOR_DESCRIPTOR_SIZE_MAX])
+size_t tensor_form_write(const tensor_form *form,
+                         unsigned char ret_bytes[TENSOR_DESCRIPTOR_SIZE_MAX])
 {
     memset(ret_bytes, 0, 8);
     ret_bytes[0] = (unsigned char)form->tensor.dtype;
@@ -127,7 +143,8 @@ size_t tensor_form_write(const tensor_form *form, unsigned char ret_bytes[TENSOR
 
 bool tensor_same(const mlkv_tensor *a, const mlkv_tensor *b)
 {
-    return a->dtype == b->dtype && a->dimensions == b->dimensions && a->dimensions <= MLKV_DIMENSIONS_MAX &&
+    return a->dtype == b->dtype && a->dimensions == b->dimensions &&
+           a->dimensions <= MLKV_DIMENSIONS_MAX &&
            memcmp(a->shape, b->shape, a->dimensions * sizeof a->shape[0]) == 0;
 }
 
@@ -142,9 +159,11 @@ const char *tensor_text(const mlkv_tensor *tensor)
     static __thread char texts[2][TEXT_SIZE];
     static __thread unsigned turn;
     char *text = texts[turn++ % 2];
-    size_t at = (size_t)snprintf(text, TEXT_SIZE, "%s[", mlkv_dtype_name((mlkv_dtype)tensor->dtype));
+    size_t at =
+        (size_t)snprintf(text, TEXT_SIZE, "%s[", mlkv_dtype_name((mlkv_dtype)tensor->dtype));
     for (uint32_t i = 0; i < tensor->dimensions && i < MLKV_DIMENSIONS_MAX; i++)
-        at += (size_t)snprintf(text + at, TEXT_SIZE - at, "%s%llu", i == 0 ? "" : ", ", (unsigned long long)tensor->shape[i]);
+        at += (size_t)snprintf(text + at, TEXT_SIZE - at, "%s%llu", i == 0 ? "" : ", ",
+                               (unsigned long long)tensor->shape[i]);
     snprintf(text + at, TEXT_SIZE - at, "]");
     return text;
 }
@@ -156,14 +175,18 @@ size_t tensor_chunk_size(const tensor_form *form, uint64_t chunk)
     return (size_t)(rows * form->row_bytes);
 }
 
-int tensor_check_rows(mlkv_slice key, const tensor_form *form, uint64_t first, uint64_t count, size_t size)
+int tensor_check_rows(mlkv_slice key, const tensor_form *form, uint64_t first, uint64_t count,
+                      size_t size)
 {
     if (first > form->rows || count > form->rows - first)
-        return error_set(MLKV_E_SHAPE, "rows %llu to %llu are asked for of tensor '%s', which is %s", (unsigned long long)first,
-                         (unsigned long long)(first + count), error_quote(key.data, key.size), tensor_text(&form->tensor));
+        return error_set(MLKV_E_SHAPE,
+                         "rows %llu to %llu are asked for of tensor '%s', which is %s",
+                         (unsigned long long)first, (unsigned long long)(first + count),
+                         error_quote(key.data, key.size), tensor_text(&form->tensor));
     if (count * form->row_bytes != size)
-        return error_set(MLKV_E_SHAPE, "%zu bytes are given for %llu rows of tensor '%s', which take %llu (%s)", size,
-                         (unsigned long long)count, error_quote(key.data, key.size), (unsigned long long)(count * form->row_bytes),
-                         tensor_text(&form->tensor));
+        return error_set(MLKV_E_SHAPE,
+                         "%zu bytes are given for %llu rows of tensor '%s', which take %llu (%s)",
+                         size, (unsigned long long)count, error_quote(key.data, key.size),
+                         (unsigned long long)(count * form->row_bytes), tensor_text(&form->tensor));
     return MLKV_OK;
 }

@@ -1,11 +1,17 @@
-/* tensor_prepared.c - chunks that were encoded, and if large written to LMDB as blobs, outside every lock; and the rule's part that puts them.
+/* tensor_prepared.c - chunks that were encoded, and if large written to LMDB as blobs, outside
+ * every lock; and the rule's part that puts them.
  *
- * State: a list of chunks with their op_values. A value is either adopted by a committed operation or given back by prepared_done.
- * Invariants: 1. items and values have the same count. 2. after prepared_put every item's T record is that of the new bytes, what stood there
- * before is released, and the form's stored_bytes is again the sum of all chunks'.
+ * State: a list of chunks with their op_values. A value is either adopted by a committed operation
+ * or given back by prepared_done.
  *
- * How large a blob is when encoded is not told by its cell, so its B records are looked at once, right after they were written: one scan
- * for a whole group, whose ids follow each other.
+ * Invariants:
+ *  1. items and values have the same count.
+ *  2. After prepared_put every item's T record is that of the new bytes, what stood there before is
+ *     released, and the form's stored_bytes is again the sum of all chunks'.
+ *
+ * How large a blob is when encoded is not told by its cell, so its B records are looked at once,
+ * right after they were written: one scan for a whole group, whose ids follow each other.
+ *
  * Locks: none; prepared_put runs inside a rule.
  */
 #include "types/tensor.h"
@@ -16,7 +22,8 @@
 #include <stdlib.h>
 
 enum {
-    BLOBS_FROM_TOTAL = 8 << 20,  /* more than this of a call's chunks is not held in memory: it goes to LMDB at once */
+    BLOBS_FROM_TOTAL = 8 << 20,  /* more than this of a call's chunks is not held in memory: it goes
+                                    to LMDB at once */
     BLOBS_FROM_CHUNK = 32 << 10, /* below, a blob's three records cost more than they save */
     BLOB_KEY_SIZE = 13,          /* B id piece */
 };
@@ -56,7 +63,8 @@ static int measure_blobs(mlkv *view, prepared_chunk *items, const op_value *valu
     size_t i = 0;
     layout_id(RECORD_BLOB, values[0].blob.id, &start);
     int result = scan_open(view, slice_of(start.bytes, 1), record_key_slice(&start), &records);
-    while (result == MLKV_OK && (result = scan_next(records, &key, &value)) == MLKV_OK && key.size == BLOB_KEY_SIZE) {
+    while (result == MLKV_OK && (result = scan_next(records, &key, &value)) == MLKV_OK &&
+           key.size == BLOB_KEY_SIZE) {
         uint64_t id = load_be64((const unsigned char *)key.data + 1);
         while (i < n && values[i].blob.id < id)
             i++;
@@ -77,7 +85,8 @@ static int measure(mlkv *view, prepared_chunk *items, const op_value *values, si
     int result = MLKV_OK;
     while (i < n && result == MLKV_OK) {
         size_t run = 0;
-        while (i + run < n && values[i + run].blob.id != 0 && (run == 0 || values[i + run].blob.id > values[i + run - 1].blob.id))
+        while (i + run < n && values[i + run].blob.id != 0 &&
+               (run == 0 || values[i + run].blob.id > values[i + run - 1].blob.id))
             run++;
         if (run != 0)
             result = measure_blobs(view, items + i, values + i, run);
@@ -86,7 +95,8 @@ static int measure(mlkv *view, prepared_chunk *items, const op_value *values, si
     return result;
 }
 
-int prepared_add(mlkv *view, prepared_chunks *self, const prepared_chunk *chunks, const mlkv_slice *raws, size_t n, bool as_blobs)
+int prepared_add(mlkv *view, prepared_chunks *self, const prepared_chunk *chunks,
+                 const mlkv_slice *raws, size_t n, bool as_blobs)
 {
     if (n == 0)
         return MLKV_OK;
@@ -123,7 +133,8 @@ static int release_old(op *o, tensor_form *form, uint64_t id, uint64_t chunk, ml
     int result = chunk_get(o, form, id, chunk, scratch, &head, &cell);
     if (result != MLKV_OK)
         return result;
-    form->stored_bytes -= head.stored_size < form->stored_bytes ? head.stored_size : form->stored_bytes;
+    form->stored_bytes -=
+        head.stored_size < form->stored_bytes ? head.stored_size : form->stored_bytes;
     return op_cell_release(o, cell);
 }
 
@@ -142,7 +153,8 @@ int prepared_put(op *o, prepared_chunks *self, tensor_form *form, uint64_t id, b
             return result;
         layout_indexed(RECORD_TENSOR, id, self->items[i].chunk, &key);
         chunk_write_head(&self->items[i].head, head);
-        result = op_put_parts(o, record_key_slice(&key), slice_of(head, sizeof head), slice_of_buffer(&self->values[i].cell));
+        result = op_put_parts(o, record_key_slice(&key), slice_of(head, sizeof head),
+                              slice_of_buffer(&self->values[i].cell));
         form->stored_bytes += self->items[i].head.stored_size;
     }
     return result;

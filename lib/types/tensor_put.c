@@ -1,15 +1,23 @@
 /* tensor_put.c - storing a whole tensor, of which only the chunks that changed are written.
  *
  * The way of a put:
- *   1. Note, outside the lock, the heads of the chunks that stand there, if the same form stands there (a hint only).
- *   2. Encode the chunks whose checksum or size differs, outside the lock; many of them, or large ones, become blobs.
- *   3. In the rule: the same form still stands there, and each chunk that was not encoded is there with the same checksum: put the encoded
- *      ones, version + 1. If not, the missing ones are marked, nothing is put, and the way begins again at 2.
- *      Another form, or nothing: all chunks must have been encoded; the old life is left to the cleaner and a new one begins.
- * Each round encodes more chunks, so it ends at the latest when all are; after ROUNDS_MAX all are encoded at once.
- * That nothing changed since 1 is seen from id and version, and then 3 does not look at the chunks again.
+ *   1. Outside the lock, note the heads of the chunks that stand there, if they have the same form
+ *      (a hint only).
+ *   2. Outside the lock, encode the chunks whose checksum or size differs; many of them, or large
+ *      ones, become blobs.
+ *   3. In the rule: if the same form still stands there, and each chunk that was not encoded with
+ *      the same checksum, put the encoded ones, version + 1. If not, mark the missing ones, put
+ *      nothing, and begin again at 2. That nothing changed since 1 is seen from id and version.
+ *      If another form stands there, or nothing, all chunks must have been encoded; the old life is
+ *      left to the cleaner and a new one begins.
+ * Each round encodes more chunks, so it ends at the latest when all are; after ROUNDS_MAX all are
+ * encoded at once.
  *
- * State: one `putting` a call. Invariants: encoded[c] == true: exactly one prepared item has chunk c.
+ * State: one `putting` a call.
+ *
+ * Invariants:
+ *  1. encoded[c] == true: exactly one prepared item has chunk c.
+ *
  * Locks: none but the rule's.
  */
 #include "types/tensor.h"
@@ -21,9 +29,9 @@
 #include <stdlib.h>
 
 enum {
-    ROUNDS_MAX = 3,         /* then everything is encoded, whoever else writes */
-    NOTED_AT_ONCE = 256,    /* chunk heads read in one operation: a hint need not be of one moment */
-    GROUP_CHUNKS = 1024,    /* chunks that share LMDB commits */
+    ROUNDS_MAX = 3,      /* then everything is encoded, whoever else writes */
+    NOTED_AT_ONCE = 256, /* chunk heads read in one operation: a hint need not be of one moment */
+    GROUP_CHUNKS = 1024, /* chunks that share LMDB commits */
     GROUP_BYTES = 32 << 20, /* of raw bytes */
 };
 
@@ -76,7 +84,8 @@ static int note(mlkv *view, putting *self)
     uint64_t from = 0;
     do {
         self->note_from = from;
-        self->note_end = self->form.chunks - from < NOTED_AT_ONCE ? self->form.chunks : from + NOTED_AT_ONCE;
+        self->note_end =
+            self->form.chunks - from < NOTED_AT_ONCE ? self->form.chunks : from + NOTED_AT_ONCE;
         result = op_read(view, note_rule, self);
         from = self->note_end;
     } while (result == MLKV_OK && from < self->form.chunks);
@@ -92,7 +101,8 @@ static bool must_encode(const putting *self, uint64_t chunk, bool all)
 
 static mlkv_slice raw_of(const putting *self, uint64_t chunk)
 {
-    return slice_of(self->data + chunk * self->form.chunk_rows * self->form.row_bytes, self->heads[chunk].raw_size);
+    return slice_of(self->data + chunk * self->form.chunk_rows * self->form.row_bytes,
+                    self->heads[chunk].raw_size);
 }
 
 /* Encodes what must be, group by group. */
@@ -147,7 +157,8 @@ static int find_wanted(op *o, putting *self, const tensor_form *form, const entr
 
 static int put_over(op *o, putting *self, entry *found, tensor_form *form)
 {
-    bool stands = self->noted_life && self->noted_id == found->header.id && self->noted_version == form->version;
+    bool stands = self->noted_life && self->noted_id == found->header.id &&
+                  self->noted_version == form->version;
     int result = stands ? MLKV_OK : find_wanted(o, self, form, found);
     if (result != MLKV_OK)
         return result;
@@ -224,20 +235,26 @@ static int read_options(const mlkv_tensor_options *options, size_t *ret_chunk_by
     if (options == NULL)
         return MLKV_OK;
     if (options->size < sizeof *options)
-        return error_set(MLKV_E_ARGUMENT, "mlkv_tensor_options has size %zu, at least %zu is needed", options->size, sizeof *options);
+        return error_set(MLKV_E_ARGUMENT,
+                         "mlkv_tensor_options has size %zu, at least %zu is needed", options->size,
+                         sizeof *options);
     const unsigned char *bytes = (const unsigned char *)options;
     for (size_t i = sizeof *options; i < options->size; i++) {
         if (bytes[i] != 0)
-            return error_set(MLKV_E_ARGUMENT, "mlkv_tensor_options sets an option that this library does not know (byte %zu)", i);
+            return error_set(
+                MLKV_E_ARGUMENT,
+                "mlkv_tensor_options sets an option that this library does not know (byte %zu)", i);
     }
     if (options->chunk_bytes > TENSOR_CHUNK_BYTES_MAX)
-        return error_set(MLKV_E_ARGUMENT, "chunk_bytes is %zu, at most %d is possible", options->chunk_bytes, TENSOR_CHUNK_BYTES_MAX);
+        return error_set(MLKV_E_ARGUMENT, "chunk_bytes is %zu, at most %d is possible",
+                         options->chunk_bytes, TENSOR_CHUNK_BYTES_MAX);
     if (options->chunk_bytes != 0)
         *ret_chunk_bytes = options->chunk_bytes;
     return MLKV_OK;
 }
 
-int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data, const mlkv_tensor_options *options)
+int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
+                    const mlkv_tensor_options *options)
 {
     size_t chunk_bytes;
     putting self = {.key = key, .data = data};

@@ -1,8 +1,10 @@
 /* tensor_read.c - a tensor's rows into the caller's memory.
  *
- * A read of up to GROUP_BYTES is one operation. A larger one is several, each of which opens the key again: id and version are the same in all of them, so all
- * chunks are of one state (every change raises the version in the same rule). If they changed, the read begins anew, after RESTARTS_MAX times as
- * one operation, for which the view at last holds the writers back. So writes to other keys never disturb a long read.
+ * A read of up to GROUP_BYTES is one operation. A larger one is several, each of which opens the
+ * key again: id and version are the same in all of them, so all chunks are of one state (every
+ * change raises the version in the same rule). If they changed, the read begins anew, after
+ * RESTARTS_MAX times as one operation, for which the view at last holds the writers back. So writes
+ * to other keys never disturb a long read.
  *
  * Chunks are decoded straight into the caller's memory. State: one `reading` a call. Locks: none.
  */
@@ -38,7 +40,8 @@ static int read_chunks(op *o, reading *self, const tensor_form *form, uint64_t i
         uint64_t chunk = row / form->chunk_rows, skip = row % form->chunk_rows;
         uint64_t rows = form->chunk_rows - skip < end - row ? form->chunk_rows - skip : end - row;
         size_t size = (size_t)(rows * form->row_bytes);
-        result = chunk_read(o, form, id, chunk, skip * form->row_bytes, size, self->data + (row - self->first) * form->row_bytes, &head);
+        result = chunk_read(o, form, id, chunk, skip * form->row_bytes, size,
+                            self->data + (row - self->first) * form->row_bytes, &head);
         row += rows;
         bytes += size;
     }
@@ -55,15 +58,17 @@ static int read_rule(op *o, void *context)
     int result = tensor_open(o, self->key, &found, &form);
     if (result != MLKV_OK && self->row == self->first)
         return result;
-    if (result != MLKV_OK || (self->row != self->first && (self->id != found.header.id || self->version != form.version))) {
+    if (result != MLKV_OK || (self->row != self->first &&
+                              (self->id != found.header.id || self->version != form.version))) {
         self->moved = result >= 0 || result == MLKV_E_TYPE;
         return self->moved ? MLKV_OK : result;
     }
     if (self->whole)
         self->count = form.rows;
     if (self->whole && self->size != form.raw_bytes)
-        return error_set(MLKV_E_SHAPE, "%zu bytes are given for tensor '%s', which has %llu (%s)", self->size,
-                         error_quote(self->key.data, self->key.size), (unsigned long long)form.raw_bytes, tensor_text(&form.tensor));
+        return error_set(MLKV_E_SHAPE, "%zu bytes are given for tensor '%s', which has %llu (%s)",
+                         self->size, error_quote(self->key.data, self->key.size),
+                         (unsigned long long)form.raw_bytes, tensor_text(&form.tensor));
     if (!self->whole)
         result = tensor_check_rows(self->key, &form, self->first, self->count, self->size);
     self->id = found.header.id;
@@ -79,9 +84,10 @@ static int run(mlkv *view, reading *self)
     for (;;) {
         int result = op_read(view, read_rule, self);
         if (result != MLKV_OK)
-            return result == MLKV_E_CORRUPT ? error_set(result, "tensor '%s': %s", error_quote(self->key.data, self->key.size),
-                                                        mlkv_error_detail())
-                                            : result;
+            return result == MLKV_E_CORRUPT
+                       ? error_set(result, "tensor '%s': %s",
+                                   error_quote(self->key.data, self->key.size), mlkv_error_detail())
+                       : result;
         if (self->moved) {
             self->row = self->first;
             if (++restarts >= RESTARTS_MAX)
@@ -111,7 +117,8 @@ int mlkv_tensor_get(mlkv *view, mlkv_slice key, void *data, size_t size)
     return read_checked(view, &self);
 }
 
-int mlkv_tensor_read_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count, void *data, size_t size)
+int mlkv_tensor_read_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count, void *data,
+                          size_t size)
 {
     reading self = {.key = key, .first = first, .count = count, .data = data, .size = size};
     return read_checked(view, &self);

@@ -1,17 +1,23 @@
 /* verify.c - mlkv_verify: a walk over every record of a snapshot.
  *
- * The way: one scan over G and K, which tells what lives there are; one scan over everything, in key order, which checks each record by itself
- * and counts what belongs to each life and blob; then the sums. Blobs (B) come first in key order, so that they are decoded once and what refers to
+ * The way: one scan over G and K, which tells what lives there are; one scan over everything, in
+ * key order, which checks each record by itself and counts what belongs to each life and blob; then
+ * the sums. Blobs (B) come first in key order, so that they are decoded once and what refers to
  * them later is compared with what was found.
  *
  * What is checked:
- *   1. order and class of record keys; sizes, versions, and reserved bytes of every value; cells that can be decoded
- *   2. each life's number of elements; elements without a life; ids that two keys share; a set's index against its members
- *   3. tensors: form, chunks, sizes, checksums, the sum of stored bytes
- *   4. blobs: pieces, checksums, reference counts, blobs that belong to nobody; the number of keys
- * A record that the store cannot read (its checksum is wrong) ends the walk of its class; the sums are then left out, as they would blame others.
+ *   1. Order and class of record keys; sizes, versions, and reserved bytes of every value; that
+ *      cells can be decoded.
+ *   2. Each life's number of elements; elements without a life; ids that two keys share; a set's
+ *      index against its members.
+ *   3. Tensors: form, chunks, sizes, checksums, the sum of stored bytes.
+ *   4. Blobs: pieces, checksums, reference counts, blobs that belong to nobody. The number of keys.
  *
- * Memory: about 120 bytes for each life with elements, 72 for each blob, and the largest value. Locks: none, a snapshot needs none.
+ * A record that the store cannot read (its checksum is wrong) ends the walk of its class; the sums
+ * are then left out, as they would blame others.
+ *
+ * Memory: about 120 bytes for each life with elements, 72 for each blob, and the largest value.
+ * Locks: none, a snapshot needs none.
  */
 #include "types/verify.h"
 
@@ -31,20 +37,23 @@ int verify_problem(verifier *self, const char *format, ...)
     va_end(arguments);
     if (self->report.problems++ == 0)
         memcpy(self->first_problem, text, sizeof text);
-    return self->callback != NULL && self->callback(self->context, text) != 0 ? MLKV_ABSENT : MLKV_OK;
+    return self->callback != NULL && self->callback(self->context, text) != 0 ? MLKV_ABSENT
+                                                                              : MLKV_OK;
 }
 
 int verify_result(verifier *self, mlkv_slice key, int result)
 {
     if (result == MLKV_E_CORRUPT)
-        return verify_problem(self, "record '%s': %s", error_quote(key.data, key.size), mlkv_error_detail());
+        return verify_problem(self, "record '%s': %s", error_quote(key.data, key.size),
+                              mlkv_error_detail());
     return result;
 }
 
 static int verify_counter(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     if (!slice_equal(key, slice_of_text("Ckeys")) || value.size != 8)
-        return verify_problem(self, "record '%s' is no counter that this version knows", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' is no counter that this version knows",
+                              error_quote(key.data, key.size));
     self->counted_keys = load_le64(value.data);
     return MLKV_OK;
 }
@@ -70,7 +79,8 @@ static int verify_record(verifier *self, mlkv_slice key, mlkv_slice value)
     case RECORD_SYSTEM:  /* the store's own: it refuses to open with bad ones */
         return MLKV_OK;
     default:
-        return verify_problem(self, "record '%s' has a class that this version does not write", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' has a class that this version does not write",
+                              error_quote(key.data, key.size));
     }
 }
 
@@ -81,7 +91,8 @@ static int verify_order(verifier *self, mlkv_slice key)
     if (key.size == 0 || key.size > RECORD_KEY_SIZE_MAX)
         result = verify_problem(self, "a record key has %zu bytes", key.size);
     else if (self->last_key.size != 0 && slice_compare(slice_of_buffer(&self->last_key), key) >= 0)
-        result = verify_problem(self, "record '%s' stands behind a record that is not before it", error_quote(key.data, key.size));
+        result = verify_problem(self, "record '%s' stands behind a record that is not before it",
+                                error_quote(key.data, key.size));
     return result != MLKV_OK ? result : buffer_assign(&self->last_key, key.data, key.size);
 }
 
@@ -115,8 +126,9 @@ static int unreadable(verifier *self, uint64_t *told_at)
     *told_at = self->report.records;
     if (told)
         return MLKV_OK;
-    return verify_problem(self, "a record behind '%s' cannot be read, and the rest of its class is passed over: %s",
-                          error_quote(self->last_key.data, self->last_key.size), mlkv_error_detail());
+    return verify_problem(
+        self, "a record behind '%s' cannot be read, and the rest of its class is passed over: %s",
+        error_quote(self->last_key.data, self->last_key.size), mlkv_error_detail());
 }
 
 /* Everything; after an unreadable record from the next class on. */
@@ -131,7 +143,8 @@ static int walk(verifier *self)
             return result;
         result = unreadable(self, &told_at);
         unsigned char last = self->last_key.size != 0 ? *(unsigned char *)self->last_key.data : 0;
-        unsigned char class = after_size != 0 && after[0] >= last ? (unsigned char)(after[0] + 1) : last;
+        unsigned char class =
+            after_size != 0 && after[0] >= last ? (unsigned char)(after[0] + 1) : last;
         if (result != MLKV_OK || class == 0xff)
             return result;
         memset(after, 0xff, sizeof after);
@@ -146,7 +159,8 @@ static int verify_sums(verifier *self)
         return MLKV_OK;
     int result = MLKV_OK;
     if (self->counted_keys != self->report.keys)
-        result = verify_problem(self, "the store counts %llu keys, %llu are there", (unsigned long long)self->counted_keys,
+        result = verify_problem(self, "the store counts %llu keys, %llu are there",
+                                (unsigned long long)self->counted_keys,
                                 (unsigned long long)self->report.keys);
     if (result == MLKV_OK)
         result = verify_lives_end(self);
@@ -169,10 +183,14 @@ static int choose_view(mlkv *db, mlkv **ret_view, mlkv **ret_owned)
 
 int mlkv_verify(mlkv *db, mlkv_verify_callback callback, void *context, mlkv_report *ret_report)
 {
-    verifier self = {.callback = callback, .context = context, .lives.item_size = sizeof(verify_life), .blobs.item_size = sizeof(verify_blob)};
+    verifier self = {.callback = callback,
+                     .context = context,
+                     .lives.item_size = sizeof(verify_life),
+                     .blobs.item_size = sizeof(verify_blob)};
     mlkv *owned = NULL;
     if (ret_report != NULL && ret_report->size != sizeof *ret_report)
-        return error_set(MLKV_E_ARGUMENT, "the size of the mlkv_report is not one that this library knows");
+        return error_set(MLKV_E_ARGUMENT,
+                         "the size of the mlkv_report is not one that this library knows");
     int result = choose_view(db, &self.view, &owned);
     if (result != MLKV_OK)
         return result;

@@ -1,8 +1,8 @@
 /* verify.h - what the parts of the walk over a whole store share: what is known of lives and blobs,
  * and how problems are told.
  *
- * Results inside: 0 go on; MLKV_ABSENT the caller's callback wants no more; negative: the walk itself
- * failed.
+ * Results inside: 0 go on; MLKV_ABSENT the caller's callback wants no more; negative: the walk
+ * itself failed.
  */
 #ifndef MLKV_TYPES_VERIFY_H
 #define MLKV_TYPES_VERIFY_H
@@ -19,8 +19,8 @@ typedef struct {
     bool deleted; /* G: its elements wait for the cleaner */
     bool broken;  /* its K record is wrong: nothing is said of its elements */
     uint64_t expected;
-    uint64_t elements; /* E records, of a list L, of a tensor T */
-    uint64_t indexed;  /* L records of a set */
+    uint64_t elements;                            /* E records, of a list L, of a tensor T */
+    uint64_t indexed;                             /* L records of a set */
     uint64_t rows, row_bytes, chunk_rows, chunks; /* of a tensor */
     uint64_t stored_bytes, stored_bytes_found;
 } verify_life;
@@ -68,14 +68,17 @@ typedef struct {
 } verifier;
 
 /* Tells of a problem, in a sentence. 0 or MLKV_ABSENT. */
-int verify_problem(verifier *self, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
-/* The same for a result: a problem if it is MLKV_E_CORRUPT (with its detail); other errors go on up. */
+int verify_problem(verifier *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3), cold));
+/* The same for a result: a problem if it is MLKV_E_CORRUPT (with its detail); other errors go on
+ * up. */
 int verify_result(verifier *self, mlkv_slice key, int result);
 
 /* --- verify_blobs.c --- */
 int verify_blob_piece(verifier *self, mlkv_slice key, mlkv_slice value);
 int verify_blob_id(verifier *self, mlkv_slice key, mlkv_slice value); /* R, W, N */
-/* A cell inside the record `key`: form, references; inline ones are decoded (to self->raw). *ret_good may be NULL. */
+/* A cell inside the record `key`: form, references; inline ones are decoded (to self->raw).
+ * *ret_good may be NULL. */
 int verify_cell(verifier *self, mlkv_slice key, mlkv_slice cell, bool *ret_good);
 int verify_blobs_end(verifier *self);
 

@@ -1,11 +1,15 @@
 /* verify_lives.c - the part of mlkv_verify that knows keys and what belongs to them.
  *
- * Before the walk G and K are read for what lives there are, because elements (E) come before both in key order. During the walk each element finds its
- * life by id and is counted there; after it the counts are compared, and if one is wrong K is read once more to name the key.
+ * Before the walk G and K are read for what lives there are, because elements (E) come before both
+ * in key order. During the walk each element finds its life by id and is counted there; after it
+ * the counts are compared, and if one is wrong K is read once more to name the key.
  *
- * A set's member m has an E record with its index i, and the L record i holds m. Each E record is looked up in L; that there are as many L as E records then leaves no
- * room for another L record.
- * Elements of a deleted life (G) may be there in part: the cleaner is at work. They count as unclaimed.
+ * A set's member m has an E record with its index i, and the L record i holds m. Each E record is
+ * looked up in L; that there are as many L as E records then leaves no room for another L record.
+ *
+ * Elements of a deleted life (G) may be there in part: the cleaner is at work. They count as
+ * unclaimed. A K record that is wrong itself is told of once; its elements are not blamed too.
+ *
  * Locks: none.
  */
 #include "types/verify.h"
@@ -19,17 +23,20 @@
 enum { KEY_HEAD_SIZE = 1, ID_KEY_SIZE = 9, INDEXED_KEY_SIZE = 17, KEY_ID_AT = 8 };
 
 /* Splits a K record; the form is that of a tensor. MLKV_E_CORRUPT. */
-static int split_key(mlkv_slice key, mlkv_slice value, mlkv_slice *ret_name, key_header *ret_header, mlkv_slice *ret_rest, tensor_form *ret_form)
+static int split_key(mlkv_slice key, mlkv_slice value, mlkv_slice *ret_name, key_header *ret_header,
+                     mlkv_slice *ret_rest, tensor_form *ret_form)
 {
     int result = layout_split_name(key, KEY_HEAD_SIZE, value, ret_name, ret_rest);
     if (result == MLKV_OK)
         result = layout_read_header(*ret_rest, ret_header, ret_rest);
     if (result == MLKV_OK && ret_header->type == TYPE_TENSOR)
         result = tensor_form_read(*ret_rest, ret_form);
-    if (result == MLKV_OK && (ret_header->type == TYPE_HASH || ret_header->type == TYPE_SET) && ret_rest->size != 0)
+    if (result == MLKV_OK && (ret_header->type == TYPE_HASH || ret_header->type == TYPE_SET) &&
+        ret_rest->size != 0)
         result = error_set(MLKV_E_CORRUPT, "%zu bytes too many", ret_rest->size);
     if (result == MLKV_OK && (ret_header->type == TYPE_STRING) != (ret_header->id == 0))
-        result = error_set(MLKV_E_CORRUPT, "its type does not fit its id, %llu", (unsigned long long)ret_header->id);
+        result = error_set(MLKV_E_CORRUPT, "its type does not fit its id, %llu",
+                           (unsigned long long)ret_header->id);
     return result;
 }
 
@@ -46,7 +53,8 @@ static int begin_garbage(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     bool known;
     if (key.size != ID_KEY_SIZE || value.size == 0)
-        return verify_problem(self, "record '%s' has a wrong size", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' has a wrong size",
+                              error_quote(key.data, key.size));
     verify_life *life = new_life(self, load_be64((const unsigned char *)key.data + 1), &known);
     if (life == NULL)
         return MLKV_E_MEMORY;
@@ -55,13 +63,15 @@ static int begin_garbage(verifier *self, mlkv_slice key, mlkv_slice value)
     return MLKV_OK;
 }
 
-/* A K record that the walk will complain of. Its id is noted if it can be seen, so that its elements are not blamed too. */
+/* A K record that the walk will complain of. Its id is noted if it can be seen, so that its
+ * elements are not blamed too. */
 static int begin_broken(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     bool known;
     mlkv_slice name, rest;
     uint64_t id = 0;
-    if (layout_split_name(key, KEY_HEAD_SIZE, value, &name, &rest) == MLKV_OK && rest.size >= LAYOUT_KEY_HEADER_SIZE)
+    if (layout_split_name(key, KEY_HEAD_SIZE, value, &name, &rest) == MLKV_OK &&
+        rest.size >= LAYOUT_KEY_HEADER_SIZE)
         id = load_le64((const unsigned char *)rest.data + KEY_ID_AT);
     verify_life *life = id == 0 ? NULL : new_life(self, id, &known);
     if (life != NULL)
@@ -84,8 +94,9 @@ static int begin_key(verifier *self, mlkv_slice key, mlkv_slice value)
     if (life == NULL)
         return MLKV_E_MEMORY;
     if (known)
-        return verify_problem(self, "key '%s' has id %llu, which another key or a deleted one has too", error_quote(name.data, name.size),
-                              (unsigned long long)header.id);
+        return verify_problem(self,
+                              "key '%s' has id %llu, which another key or a deleted one has too",
+                              error_quote(name.data, name.size), (unsigned long long)header.id);
     *life = (verify_life){.id = header.id,
                           .type = header.type,
                           .expected = header.count,
@@ -137,10 +148,12 @@ int verify_key(verifier *self, mlkv_slice key, mlkv_slice value)
     if (header.type == TYPE_STRING)
         return verify_cell(self, key, rest, NULL);
     if (header.type == TYPE_TENSOR && header.count != form.chunks)
-        return verify_problem(self, "tensor '%s' counts %llu chunks, its shape needs %llu", error_quote(name.data, name.size),
-                              (unsigned long long)header.count, (unsigned long long)form.chunks);
+        return verify_problem(self, "tensor '%s' counts %llu chunks, its shape needs %llu",
+                              error_quote(name.data, name.size), (unsigned long long)header.count,
+                              (unsigned long long)form.chunks);
     if (header.type != TYPE_TENSOR && header.count == 0)
-        return verify_problem(self, "key '%s' has no elements, and should not be there", error_quote(name.data, name.size));
+        return verify_problem(self, "key '%s' has no elements, and should not be there",
+                              error_quote(name.data, name.size));
     return MLKV_OK;
 }
 
@@ -161,22 +174,25 @@ static int lookup_rule(op *o, void *context)
     return result;
 }
 
-static int verify_member(verifier *self, mlkv_slice key, const verify_life *life, mlkv_slice name, mlkv_slice rest)
+static int verify_member(verifier *self, mlkv_slice key, const verify_life *life, mlkv_slice name,
+                         mlkv_slice rest)
 {
     if (rest.size != 8)
-        return verify_problem(self, "set member '%s' has an index of %zu bytes", error_quote(key.data, key.size), rest.size);
+        return verify_problem(self, "set member '%s' has an index of %zu bytes",
+                              error_quote(key.data, key.size), rest.size);
     if (life->deleted)
         return MLKV_OK;
     index_lookup lookup = {.id = life->id, .index = load_le64(rest.data), .member = name};
     if (lookup.index >= life->expected)
-        return verify_problem(self, "set member '%s' has index %llu, but the set counts %llu", error_quote(key.data, key.size),
-                              (unsigned long long)lookup.index, (unsigned long long)life->expected);
+        return verify_problem(self, "set member '%s' has index %llu, but the set counts %llu",
+                              error_quote(key.data, key.size), (unsigned long long)lookup.index,
+                              (unsigned long long)life->expected);
     int result = op_read(self->view, lookup_rule, &lookup);
     if (result < 0 && result != MLKV_E_CORRUPT)
         return result;
     if (!lookup.same)
-        return verify_problem(self, "set member '%s' does not stand at its index, %llu", error_quote(key.data, key.size),
-                              (unsigned long long)lookup.index);
+        return verify_problem(self, "set member '%s' does not stand at its index, %llu",
+                              error_quote(key.data, key.size), (unsigned long long)lookup.index);
     return MLKV_OK;
 }
 
@@ -190,11 +206,15 @@ static int verify_named(verifier *self, mlkv_slice key, mlkv_slice value, const 
         return verify_member(self, key, life, name, rest);
     if (life->type == TYPE_HASH)
         return verify_cell(self, key, rest, NULL);
-    return life->type == TYPE_ZSET ? MLKV_OK : verify_problem(self, "record '%s' belongs to a key that has no such elements", error_quote(key.data, key.size));
+    return life->type == TYPE_ZSET
+               ? MLKV_OK
+               : verify_problem(self, "record '%s' belongs to a key that has no such elements",
+                                error_quote(key.data, key.size));
 }
 
 /* A chunk's bytes against its checksum, wherever they stand. */
-static int verify_chunk_bytes(verifier *self, mlkv_slice key, const chunk_head *head, mlkv_slice cell)
+static int verify_chunk_bytes(verifier *self, mlkv_slice key, const chunk_head *head,
+                              mlkv_slice cell)
 {
     bool good;
     int result = verify_cell(self, key, cell, &good);
@@ -205,7 +225,9 @@ static int verify_chunk_bytes(verifier *self, mlkv_slice key, const chunk_head *
     if (result != MLKV_OK)
         return verify_result(self, key, result);
     if (hash_checksum(self->raw.data, self->raw.size, 0) != head->checksum)
-        return verify_problem(self, "tensor chunk '%s' does not have the bytes that its checksum was made of", error_quote(key.data, key.size));
+        return verify_problem(
+            self, "tensor chunk '%s' does not have the bytes that its checksum was made of",
+            error_quote(key.data, key.size));
     return MLKV_OK;
 }
 
@@ -215,14 +237,21 @@ static int verify_chunk(verifier *self, mlkv_slice key, mlkv_slice value, verify
     mlkv_slice cell;
     uint64_t chunk = load_be64((const unsigned char *)key.data + ID_KEY_SIZE);
     if (life->type != TYPE_TENSOR)
-        return verify_problem(self, "record '%s' belongs to a key that is no tensor", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' belongs to a key that is no tensor",
+                              error_quote(key.data, key.size));
     if (life->deleted) { /* its shape is gone; what it refers to still counts */
         if (value.size <= TENSOR_CHUNK_HEAD_SIZE)
-            return verify_problem(self, "tensor chunk '%s' is too short", error_quote(key.data, key.size));
-        return verify_cell(self, key, slice_of((const unsigned char *)value.data + TENSOR_CHUNK_HEAD_SIZE, value.size - TENSOR_CHUNK_HEAD_SIZE),
+            return verify_problem(self, "tensor chunk '%s' is too short",
+                                  error_quote(key.data, key.size));
+        return verify_cell(self, key,
+                           slice_of((const unsigned char *)value.data + TENSOR_CHUNK_HEAD_SIZE,
+                                    value.size - TENSOR_CHUNK_HEAD_SIZE),
                            NULL);
     }
-    tensor_form form = {.rows = life->rows, .row_bytes = life->row_bytes, .chunk_rows = life->chunk_rows, .chunks = life->chunks};
+    tensor_form form = {.rows = life->rows,
+                        .row_bytes = life->row_bytes,
+                        .chunk_rows = life->chunk_rows,
+                        .chunks = life->chunks};
     int result = chunk_split(&form, life->id, chunk, value, &head, &cell);
     if (result != MLKV_OK)
         return verify_result(self, key, result);
@@ -235,10 +264,13 @@ int verify_element(verifier *self, mlkv_slice key, mlkv_slice value)
     const unsigned char *bytes = key.data;
     bool named = bytes[0] == RECORD_ELEMENT;
     if (named ? key.size < ID_KEY_SIZE : key.size != INDEXED_KEY_SIZE)
-        return verify_problem(self, "record key '%s' has a wrong size", error_quote(key.data, key.size));
+        return verify_problem(self, "record key '%s' has a wrong size",
+                              error_quote(key.data, key.size));
     verify_life *life = id_map_find(&self->lives, load_be64(bytes + 1));
     if (life == NULL)
-        return self->partial ? MLKV_OK : verify_problem(self, "record '%s' belongs to no key", error_quote(key.data, key.size));
+        return self->partial ? MLKV_OK
+                             : verify_problem(self, "record '%s' belongs to no key",
+                                              error_quote(key.data, key.size));
     bool index = bytes[0] == RECORD_LIST && life->type == TYPE_SET;
     life->indexed += index;
     life->elements += !index;
@@ -251,14 +283,17 @@ int verify_element(verifier *self, mlkv_slice key, mlkv_slice value)
     if (bytes[0] == RECORD_TENSOR)
         return verify_chunk(self, key, value, life);
     if (!index && life->type != TYPE_LIST)
-        return verify_problem(self, "record '%s' belongs to a key that has no such elements", error_quote(key.data, key.size));
+        return verify_problem(self, "record '%s' belongs to a key that has no such elements",
+                              error_quote(key.data, key.size));
     return MLKV_OK;
 }
 
 static bool counts_right(const verify_life *life)
 {
-    return life->deleted || life->broken || (life->elements == life->expected && (life->type != TYPE_SET || life->indexed == life->expected) &&
-                             life->stored_bytes == life->stored_bytes_found);
+    return life->deleted || life->broken ||
+           (life->elements == life->expected &&
+            (life->type != TYPE_SET || life->indexed == life->expected) &&
+            life->stored_bytes == life->stored_bytes_found);
 }
 
 static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
@@ -267,18 +302,22 @@ static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
     key_header header;
     tensor_form form;
     int result = split_key(key, value, &name, &header, &rest, &form);
-    const verify_life *life = result == MLKV_OK && header.id != 0 ? id_map_find(&self->lives, header.id) : NULL;
+    const verify_life *life =
+        result == MLKV_OK && header.id != 0 ? id_map_find(&self->lives, header.id) : NULL;
     if (life == NULL || counts_right(life))
         return MLKV_OK;
     const char *quoted = error_quote(name.data, name.size);
     unsigned long long expected = life->expected;
     if (life->elements != expected)
-        result = verify_problem(self, "key '%s' counts %llu elements, %llu are there", quoted, expected, (unsigned long long)life->elements);
+        result = verify_problem(self, "key '%s' counts %llu elements, %llu are there", quoted,
+                                expected, (unsigned long long)life->elements);
     else if (life->type == TYPE_SET && life->indexed != expected)
-        result = verify_problem(self, "set '%s' has %llu members, but %llu in its index", quoted, expected, (unsigned long long)life->indexed);
+        result = verify_problem(self, "set '%s' has %llu members, but %llu in its index", quoted,
+                                expected, (unsigned long long)life->indexed);
     else
-        result = verify_problem(self, "tensor '%s' says that %llu bytes are stored, its chunks say %llu", quoted,
-                                (unsigned long long)life->stored_bytes, (unsigned long long)life->stored_bytes_found);
+        result = verify_problem(
+            self, "tensor '%s' says that %llu bytes are stored, its chunks say %llu", quoted,
+            (unsigned long long)life->stored_bytes, (unsigned long long)life->stored_bytes_found);
     return result;
 }
 

@@ -1,7 +1,12 @@
 /* verify_map.c - a hash from ids to items, for a walk over a whole store.
  *
- * State: items in one growing array, in order of insertion; a table of item numbers, open addressing, at most half full.
- * Invariants: 1. every item begins with its id. 2. table_size is a power of two, or 0 while there is no item.
+ * State: items in one growing array, in order of insertion; a table of item numbers, open
+ * addressing, at most half full.
+ *
+ * Invariants:
+ *  1. Every item begins with its id.
+ *  2. table_size is a power of two, or 0 while there is no item.
+ *
  * Memory: item size and 8 to 16 bytes an id. Locks: none, one thread.
  */
 #include "base/hash.h"

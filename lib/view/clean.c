@@ -20,6 +20,7 @@ int view_clean(engine *self)
     mlkv view;
     memset(&view, 0, sizeof view);
     view.kind = VIEW_LIVE;
+    view.borrowed = true;
     view.durability = MLKV_JOURNAL;
     atomic_init(&view.engine, self);
     return registered.clean(&view);

@@ -253,6 +253,7 @@ int op_write(mlkv *view, op_rule rule, void *context)
     op o;
     op_begin(&o, view, self, scratch, true);
     result = view->kind == VIEW_TRANSACTION ? write_transaction(&o, rule, context) : write_live(&o, rule, context);
+    op_adopt_none(&o); /* after a refusal: the caller may use its values again */
     op_scratch_release(scratch);
     cancel_restore(state);
     return result;

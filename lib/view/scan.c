@@ -250,8 +250,9 @@ int scan_open(mlkv *view, mlkv_slice prefix, mlkv_slice after, scan **ret_scan)
     int state = cancel_disable();
     result = open_scan(view, source, NULL, prefix, after, &opened);
     if (result == MLKV_OK) {
-        engine_retain(source);
-        opened->retains = true;
+        opened->retains = !view->borrowed;
+        if (opened->retains)
+            engine_retain(source);
         *ret_scan = opened;
     }
     cancel_restore(state);

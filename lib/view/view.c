@@ -74,6 +74,7 @@ int mlkv_open(const char *path, const mlkv_options *options, mlkv **ret_db)
         view->read_only = checked.read_only;
         view->durability = checked.durability;
         *ret_db = view;
+        error_clear(); /* what recovery met and got over */
     } else {
         free(view);
         if (path == NULL)

@@ -19,6 +19,7 @@ struct mlkv {
     view_kind kind;
     engine *_Atomic engine;
     bool read_only; /* the handle's own */
+    bool borrowed;  /* the keeper's view: what it opens retains nothing, for the last close waits for the keeper with the registry's lock held */
     int durability; /* the handle's own */
     /* transaction */
     pthread_t thread;

@@ -51,7 +51,7 @@
 #define DRAINS 1 /* of the separate applier */
 #endif
 #define GARBAGE 255
-/* NO_DIRECT and NO_EVICTION leave those out, to keep a search of more readers small. */
+/* NO_DIRECT and NO_EVICTION leave those out, to keep a search of more readers small. WARM: version 0 is cached when it begins. */
 
 mtype = { FREE, HELD, DEAD };
 /* the journal, shared */
@@ -478,6 +478,9 @@ dead:
 init {
     byte i;
     atomic {
+#ifdef WARM
+        for (i : 0 .. RECORDS - 1) { cache[i] = 1 };
+#endif
         for (i : 1 .. WRITERS) { run Writer() };
         for (i : 1 .. READERS) { run Reader() };
         run Applier();

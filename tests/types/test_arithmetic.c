@@ -1,4 +1,5 @@
-/* test_arithmetic.c - old + alpha * delta of every dtype against a naive element-by-element reference. */
+/* test_arithmetic.c - old + alpha * delta of every dtype against a naive element-by-element
+ * reference. */
 #include "types/arithmetic.h"
 
 #include "base/random.h"
@@ -67,7 +68,8 @@ static void put_whole(int dtype, unsigned char *at, long double value)
 }
 
 /* One element; of a complex number one half. */
-static void reference(int dtype, unsigned char *sum, const unsigned char *old, double alpha, const unsigned char *delta)
+static void reference(int dtype, unsigned char *sum, const unsigned char *old, double alpha,
+                      const unsigned char *delta)
 {
     double a, b;
     if (dtype == MLKV_F64) {
@@ -79,7 +81,8 @@ static void reference(int dtype, unsigned char *sum, const unsigned char *old, d
     } else if (dtype == MLKV_BOOL) {
         *sum = *old != 0 || (*delta != 0 && alpha != 0);
     } else if (dtype_is_integer(dtype)) {
-        put_whole(dtype, sum, whole_of(dtype, old) + roundl((long double)alpha * whole_of(dtype, delta)));
+        put_whole(dtype, sum,
+                  whole_of(dtype, old) + roundl((long double)alpha * whole_of(dtype, delta)));
     } else {
         volatile float product = (float)alpha * float_of(dtype, delta);
         put_float(dtype, sum, float_of(dtype, old) + product);
@@ -90,14 +93,17 @@ static bool is_nan(int dtype, const unsigned char *at)
 {
     double value;
     memcpy(&value, at, 8);
-    return !dtype_is_integer(dtype) && (dtype == MLKV_F64 ? isnan(value) : isnan(float_of(dtype, at)));
+    return !dtype_is_integer(dtype) &&
+           (dtype == MLKV_F64 ? isnan(value) : isnan(float_of(dtype, at)));
 }
 
 /* Compares with the reference at an odd address, as in a record. */
-static void compare(int dtype, const unsigned char *old, double alpha, const unsigned char *delta, size_t n)
+static void compare(int dtype, const unsigned char *old, double alpha, const unsigned char *delta,
+                    size_t n)
 {
     static unsigned char memory[3 * SIZE_MAX_BYTES + 64], expected[16];
-    unsigned char *sum = memory + 1, *a = memory + SIZE_MAX_BYTES + 18, *b = memory + 2 * SIZE_MAX_BYTES + 35;
+    unsigned char *sum = memory + 1, *a = memory + SIZE_MAX_BYTES + 18,
+                  *b = memory + 2 * SIZE_MAX_BYTES + 35;
     int part = dtype == MLKV_C64 ? MLKV_F32 : dtype == MLKV_C128 ? MLKV_F64 : dtype;
     size_t size = mlkv_dtype_size((mlkv_dtype)dtype) * n, step = mlkv_dtype_size((mlkv_dtype)part);
     memcpy(a, old, size);
@@ -111,13 +117,16 @@ static void compare(int dtype, const unsigned char *old, double alpha, const uns
         reference(part, expected, a + i, alpha, b + i);
         memcpy(padded, sum + i, step);
         if (is_nan(part, expected))
-            ck_assert_msg(is_nan(part, padded), "%s element %zu: NaN expected", mlkv_dtype_name((mlkv_dtype)dtype), i / step);
+            ck_assert_msg(is_nan(part, padded), "%s element %zu: NaN expected",
+                          mlkv_dtype_name((mlkv_dtype)dtype), i / step);
         else
-            ck_assert_msg(memcmp(expected, padded, step) == 0, "%s element %zu, alpha %a", mlkv_dtype_name((mlkv_dtype)dtype), i / step, alpha);
+            ck_assert_msg(memcmp(expected, padded, step) == 0, "%s element %zu, alpha %a",
+                          mlkv_dtype_name((mlkv_dtype)dtype), i / step, alpha);
     }
 }
 
-static const double alphas[] = {1, -1, 0, 0.5, -2.75, 3, 1e-3, 12345, -0x1p30, 0x1p31, 1e18, 0x1p62, -1e30, 1e300};
+static const double alphas[] = {1,     -1,      0,      0.5,  -2.75,  3,     1e-3,
+                                12345, -0x1p30, 0x1p31, 1e18, 0x1p62, -1e30, 1e300};
 
 START_TEST(test_random)
 {
@@ -128,7 +137,8 @@ START_TEST(test_random)
             old[i] = random_u64();
             delta[i] = random_u64();
         }
-        /* the reference's long double holds 64 bits: with large factors 64-bit numbers need small operands to stay exact */
+        /* the reference's long double holds 64 bits: with large factors 64-bit numbers need small
+         * operands to stay exact */
         if (dtype == MLKV_I64 || dtype == MLKV_U64) {
             for (size_t i = 0; i < COUNT; i++) {
                 old[i] >>= i % 2 == 0 ? 2 : 40;
@@ -172,11 +182,11 @@ START_TEST(test_f16_all)
 }
 END_TEST
 
-#define CHECK_ONE(type, dtype, old_value, alpha, delta_value, expected)                                                           \
-    do {                                                                                                                       \
-        type old = (old_value), delta = (delta_value), sum = 0;                                                                \
-        arithmetic_add(dtype, &sum, &old, alpha, &delta, 1);                                                                    \
-        ck_assert(sum == (type)(expected));                                                                                    \
+#define CHECK_ONE(type, dtype, old_value, alpha, delta_value, expected) \
+    do {                                                                \
+        type old = (old_value), delta = (delta_value), sum = 0;         \
+        arithmetic_add(dtype, &sum, &old, alpha, &delta, 1);            \
+        ck_assert(sum == (type)(expected));                             \
     } while (0)
 
 START_TEST(test_ends)
@@ -192,7 +202,7 @@ START_TEST(test_ends)
     CHECK_ONE(uint64_t, MLKV_U64, UINT64_MAX, -1, UINT64_MAX, 0);
     CHECK_ONE(uint64_t, MLKV_U64, UINT64_MAX, -1, 1, UINT64_MAX - 1);
     CHECK_ONE(uint64_t, MLKV_U64, 3, -1, 4, 0);
-    CHECK_ONE(int32_t, MLKV_I32, 10, 0.5, 3, 12);   /* 1.5: away from zero */
+    CHECK_ONE(int32_t, MLKV_I32, 10, 0.5, 3, 12); /* 1.5: away from zero */
     CHECK_ONE(int32_t, MLKV_I32, 10, 0.5, -3, 8);
     CHECK_ONE(int32_t, MLKV_I32, 10, 0.49, 1, 10);
     CHECK_ONE(uint8_t, MLKV_U8, 250, 1, 10, 255);

@@ -1,4 +1,5 @@
-/* test_dtype.c - sizes, names, and the small floats against a slow reference that searches for the nearest number. */
+/* test_dtype.c - sizes, names, and the small floats against a slow reference that searches for the
+ * nearest number. */
 #include "types/dtype.h"
 
 #include "harness.h"
@@ -11,10 +12,12 @@ START_TEST(test_table)
         mlkv_dtype dtype;
         size_t size;
         const char *name;
-    } expected[] = {{MLKV_F64, 8, "f64"}, {MLKV_F32, 4, "f32"},       {MLKV_F16, 2, "f16"},       {MLKV_BF16, 2, "bf16"}, {MLKV_F8E4M3, 1, "f8e4m3"},
-                    {MLKV_F8E5M2, 1, "f8e5m2"}, {MLKV_I64, 8, "i64"}, {MLKV_I32, 4, "i32"},       {MLKV_I16, 2, "i16"},   {MLKV_I8, 1, "i8"},
-                    {MLKV_U64, 8, "u64"}, {MLKV_U32, 4, "u32"},       {MLKV_U16, 2, "u16"},       {MLKV_U8, 1, "u8"},     {MLKV_BOOL, 1, "bool"},
-                    {MLKV_C64, 8, "c64"}, {MLKV_C128, 16, "c128"}};
+    } expected[] = {{MLKV_F64, 8, "f64"},   {MLKV_F32, 4, "f32"},       {MLKV_F16, 2, "f16"},
+                    {MLKV_BF16, 2, "bf16"}, {MLKV_F8E4M3, 1, "f8e4m3"}, {MLKV_F8E5M2, 1, "f8e5m2"},
+                    {MLKV_I64, 8, "i64"},   {MLKV_I32, 4, "i32"},       {MLKV_I16, 2, "i16"},
+                    {MLKV_I8, 1, "i8"},     {MLKV_U64, 8, "u64"},       {MLKV_U32, 4, "u32"},
+                    {MLKV_U16, 2, "u16"},   {MLKV_U8, 1, "u8"},         {MLKV_BOOL, 1, "bool"},
+                    {MLKV_C64, 8, "c64"},   {MLKV_C128, 16, "c128"}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         ck_assert_uint_eq(i + 1, expected[i].dtype); /* the numbers stand in files */
         ck_assert_uint_eq(mlkv_dtype_size(expected[i].dtype), expected[i].size);
@@ -31,9 +34,11 @@ START_TEST(test_table)
 END_TEST
 
 /* What a code of a small float means, from its definition. */
-static double value_of(unsigned code, unsigned exponent_bits, unsigned mantissa_bits, int bias, bool has_infinity)
+static double value_of(unsigned code, unsigned exponent_bits, unsigned mantissa_bits, int bias,
+                       bool has_infinity)
 {
-    unsigned mantissa = code & ((1u << mantissa_bits) - 1), exponent = code >> mantissa_bits & ((1u << exponent_bits) - 1);
+    unsigned mantissa = code & ((1u << mantissa_bits) - 1),
+             exponent = code >> mantissa_bits & ((1u << exponent_bits) - 1);
     double sign = code >> (exponent_bits + mantissa_bits) & 1 ? -1 : 1;
     if (has_infinity && exponent == (1u << exponent_bits) - 1)
         return mantissa == 0 ? sign * INFINITY : NAN;
@@ -41,7 +46,8 @@ static double value_of(unsigned code, unsigned exponent_bits, unsigned mantissa_
         return NAN;
     if (exponent == 0)
         return sign * ldexp(mantissa, 1 - bias - (int)mantissa_bits);
-    return sign * ldexp((1u << mantissa_bits) + mantissa, (int)exponent - bias - (int)mantissa_bits);
+    return sign *
+           ldexp((1u << mantissa_bits) + mantissa, (int)exponent - bias - (int)mantissa_bits);
 }
 
 typedef struct {
@@ -97,31 +103,37 @@ START_TEST(test_codes)
 {
     const small_float *type = &small_floats[_i];
     for (unsigned code = 0; code < 1u << (1 + type->exponent_bits + type->mantissa_bits); code++) {
-        double expected = value_of(code, type->exponent_bits, type->mantissa_bits, type->bias, type->has_infinity);
+        double expected = value_of(code, type->exponent_bits, type->mantissa_bits, type->bias,
+                                   type->has_infinity);
         float got = type->from(code);
         if (isnan(expected)) {
             ck_assert_msg(isnan(got), "code %x is NaN, got %a", code, (double)got);
             ck_assert(isnan(type->from(type->to(got))));
             continue;
         }
-        ck_assert_msg((double)got == expected && !signbit(got) == !signbit(expected), "code %x: %a, got %a", code, expected, (double)got);
+        ck_assert_msg((double)got == expected && !signbit(got) == !signbit(expected),
+                      "code %x: %a, got %a", code, expected, (double)got);
         ck_assert_msg(type->to(got) == code, "code %x comes back as %x", code, type->to(got));
     }
 }
 END_TEST
 
-/* Between every two neighbours: the middle goes to the even one, a little less or more to the nearer one. */
+/* Between every two neighbours: the middle goes to the even one, a little less or more to the
+ * nearer one. */
 START_TEST(test_rounding)
 {
     const small_float *type = &small_floats[_i];
-    unsigned top = type->has_infinity ? ((1u << type->exponent_bits) - 1) << type->mantissa_bits : 0x7f;
+    unsigned top =
+        type->has_infinity ? ((1u << type->exponent_bits) - 1) << type->mantissa_bits : 0x7f;
     for (unsigned code = 0; code + 1 < top; code++) {
         double low = (double)type->from(code), high = (double)type->from(code + 1);
         float middle = (float)((low + high) / 2);
         if ((double)middle != (low + high) / 2)
             continue; /* bf16's smallest: the middle is no float */
-        unsigned even = code % 2 == 0 ? code : code + 1, sign = 1u << (type->exponent_bits + type->mantissa_bits);
-        ck_assert_msg(type->to(middle) == even, "%a between %x and %x went to %x", (double)middle, code, code + 1, type->to(middle));
+        unsigned even = code % 2 == 0 ? code : code + 1,
+                 sign = 1u << (type->exponent_bits + type->mantissa_bits);
+        ck_assert_msg(type->to(middle) == even, "%a between %x and %x went to %x", (double)middle,
+                      code, code + 1, type->to(middle));
         ck_assert_uint_eq(type->to(-middle), even | sign);
         ck_assert_uint_eq(type->to(nextafterf(middle, 0)), code);
         ck_assert_uint_eq(type->to(nextafterf(middle, INFINITY)), code + 1);

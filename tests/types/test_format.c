@@ -1,4 +1,5 @@
-/* test_format.c - reads the files of a store as docs/FORMAT.md says, with LMDB and xxhash alone: none of the library's headers for bytes is used to read. */
+/* test_format.c - reads the files of a store as docs/FORMAT.md says, with LMDB and xxhash alone:
+ * none of the library's headers for bytes is used to read. */
 #include "harness.h"
 
 #include <fcntl.h>
@@ -51,10 +52,12 @@ static void close_lmdb(reader *self)
 static mlkv_slice get(reader *self, mlkv_slice key)
 {
     MDB_val k = {key.size, (void *)(uintptr_t)key.data}, v;
-    ck_assert_msg(mdb_get(self->txn, self->tree, &k, &v) == 0, "no record %.*s", (int)key.size, (const char *)key.data);
+    ck_assert_msg(mdb_get(self->txn, self->tree, &k, &v) == 0, "no record %.*s", (int)key.size,
+                  (const char *)key.data);
     ck_assert_uint_ge(v.mv_size, 4);
     size_t size = v.mv_size - 4;
-    XXH64_hash_t seal = XXH3_64bits_withSeed(v.mv_data, size, XXH3_64bits_withSeed(key.data, key.size, 0));
+    XXH64_hash_t seal =
+        XXH3_64bits_withSeed(v.mv_data, size, XXH3_64bits_withSeed(key.data, key.size, 0));
     ck_assert_uint_eq(u32(v.mv_data, size), (uint32_t)seal);
     return slice_of(v.mv_data, size);
 }
@@ -160,7 +163,8 @@ static void check_tensor(reader *self, const unsigned char *data)
         store_be64(number, chunk);
         value = get(self, numbered('T', id, number, 8));
         ck_assert_uint_eq(value.size, 16 + 25);
-        ck_assert_uint_eq(u64(value.data, 0), XXH3_64bits_withSeed(data + chunk * 2 * ROW, size, 0));
+        ck_assert_uint_eq(u64(value.data, 0),
+                          XXH3_64bits_withSeed(data + chunk * 2 * ROW, size, 0));
         ck_assert_uint_eq(u32(value.data, 8), size);
         stored -= u32(value.data, 12);
         mlkv_slice cell = slice_of(at(value.data, 16), 25);
@@ -176,7 +180,8 @@ static void check_tensor(reader *self, const unsigned char *data)
         ck_assert_uint_eq(u64(value.data, 8), blob);
         ck_assert_uint_eq(u32(value.data, 16), 0);
         ck_assert_uint_eq(u32(value.data, 20), size);
-        ck_assert_uint_eq(u64(value.data, 24), XXH3_64bits_withSeed(data + chunk * 2 * ROW, size, blob));
+        ck_assert_uint_eq(u64(value.data, 24),
+                          XXH3_64bits_withSeed(data + chunk * 2 * ROW, size, blob));
         ck_assert_uint_eq(value.size, 32 + size);
         ck_assert(memcmp(at(value.data, 32), data + chunk * 2 * ROW, size) == 0);
     }
@@ -206,7 +211,8 @@ START_TEST(test_records)
     memset(long_name, 'n', sizeof long_name);
     OK(mlkv_open(folder, NULL, &db));
     OK(mlkv_string_set(db, TEXT("string"), TEXT("value"), MLKV_SET_ALWAYS));
-    OK(mlkv_string_set(db, slice_of(long_name, sizeof long_name), slice_of(zeros, sizeof zeros), MLKV_SET_ALWAYS));
+    OK(mlkv_string_set(db, slice_of(long_name, sizeof long_name), slice_of(zeros, sizeof zeros),
+                       MLKV_SET_ALWAYS));
     OK(mlkv_hash_set(db, TEXT("hash"), &(mlkv_pair){TEXT("field"), TEXT("one")}, 1, NULL));
     OK(mlkv_set_add(db, TEXT("set"), (mlkv_slice[]){TEXT("member")}, 1, NULL));
     OK(mlkv_tensor_put(db, TEXT("tensor"), &tensor, data, &options));
@@ -241,7 +247,8 @@ static void *read_whole(const char *folder, const char *name, size_t size)
     return bytes;
 }
 
-static void check_frame(const unsigned char *ring, size_t ring_bytes, uint64_t position, uint64_t generation)
+static void check_frame(const unsigned char *ring, size_t ring_bytes, uint64_t position,
+                        uint64_t generation)
 {
     const unsigned char *frame = ring + position % ring_bytes;
     ck_assert(memcmp(frame, "MLKF", 4) == 0);
@@ -260,7 +267,8 @@ static void check_frame(const unsigned char *ring, size_t ring_bytes, uint64_t p
     for (uint32_t i = 0; i < u32(frame, 24); i++) {
         const unsigned char *record = frame + offset;
         size_t key_size = u32(record, 0) & 0xffff, value_size = u32(record, 4);
-        found = found || (key_size == 7 && memcmp(record + 8, "Kstring", 7) == 0 && value_size == 38 && memcmp(record + 15 + 32, "\0value", 6) == 0);
+        found = found || (key_size == 7 && memcmp(record + 8, "Kstring", 7) == 0 &&
+                          value_size == 38 && memcmp(record + 15 + 32, "\0value", 6) == 0);
         offset += (8 + key_size + value_size + 7) / 8 * 8;
     }
     ck_assert_uint_eq(offset, size);
@@ -276,7 +284,8 @@ START_TEST(test_journal)
     OK(mlkv_open(folder, &options, &db));
     OK(mlkv_string_set(db, TEXT("string"), TEXT("value"), MLKV_SET_ALWAYS));
     OK(mlkv_flush(db, MLKV_SYNC));
-    unsigned char *head = read_whole(folder, "journal.head", 4096), *ring = read_whole(folder, "journal.ring", RING);
+    unsigned char *head = read_whole(folder, "journal.head", 4096),
+                  *ring = read_whole(folder, "journal.ring", RING);
     ck_assert(memcmp(head, "mlkvjrnl", 8) == 0);
     ck_assert_uint_eq(u32(head, 8), 1);
     ck_assert_uint_eq(u32(head, 12), sizeof(pthread_mutex_t));

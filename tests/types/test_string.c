@@ -305,7 +305,7 @@ START_TEST(buffers_keep_their_content)
 END_TEST
 
 /* A store opened with another threshold compresses small values, or none. */
-START_TEST(thresholds)
+START_TEST(compression_thresholds)
 {
     static const size_t thresholds[] = {1, 64, SIZE_MAX};
     static char even[3000];
@@ -350,6 +350,6 @@ int main(void)
     tcase_add_test(tcase, transactions_and_snapshots);
     tcase_add_test(tcase, hostile_arguments);
     tcase_add_test(tcase, buffers_keep_their_content);
-    tcase_add_test(tcase, thresholds);
+    tcase_add_test(tcase, compression_thresholds);
     return harness_run(suite);
 }

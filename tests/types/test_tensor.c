@@ -1,4 +1,5 @@
-/* test_tensor.c - descriptors, puts, reads and row writes of tensors through the public functions. */
+/* test_tensor.c - descriptors, puts, reads and row writes of tensors through the public functions.
+ */
 #include "types/tensor.h"
 
 #include "base/random.h"
@@ -31,7 +32,8 @@ START_TEST(test_form)
     ck_assert(memcmp(&form, &again, sizeof form) == 0);
     ck_assert_str_eq(tensor_text(&matrix), "f32[100, 7]");
 
-    mlkv_tensor scalar = {MLKV_C128, 0, {55}}; /* what stands behind the dimensions is not looked at */
+    mlkv_tensor scalar = {
+        MLKV_C128, 0, {55}}; /* what stands behind the dimensions is not looked at */
     OK(tensor_form_make(&scalar, 1, &form));
     ck_assert_uint_eq(form.rows, 1);
     ck_assert_uint_eq(form.raw_bytes, 16);
@@ -67,7 +69,8 @@ START_TEST(test_form_refused)
         {{MLKV_U8, 1, {UINT64_MAX}}, MLKV_E_SIZE},
         {{MLKV_F64, 1, {(uint64_t)1 << 59}}, MLKV_E_SIZE},
         {{MLKV_U8, 2, {(uint64_t)1 << 32, (uint64_t)1 << 32}}, MLKV_E_SIZE},
-        {{MLKV_U8, 3, {0, (uint64_t)1 << 32, (uint64_t)1 << 32}}, MLKV_E_SIZE}, /* also with a 0 beside */
+        {{MLKV_U8, 3, {0, (uint64_t)1 << 32, (uint64_t)1 << 32}},
+         MLKV_E_SIZE}, /* also with a 0 beside */
         {{MLKV_U8, 2, {1, TENSOR_ROW_BYTES_MAX + 1}}, MLKV_E_SIZE},
         {{MLKV_U8, 2, {1, TENSOR_ROW_BYTES_MAX}}, MLKV_OK},
         {{MLKV_U8, 1, {((uint64_t)1 << 62) - 1}}, MLKV_OK},
@@ -102,7 +105,9 @@ static void check_hostile(const unsigned char *bytes, size_t size)
     ck_assert_uint_le(form.chunk_rows, form.rows);
     ck_assert_uint_le(form.chunk_rows * form.row_bytes, TENSOR_ROW_BYTES_MAX);
     ck_assert_uint_eq(form.rows * form.row_bytes, form.raw_bytes);
-    ck_assert_uint_eq((form.chunks - 1) * form.chunk_rows * form.row_bytes + tensor_chunk_size(&form, form.chunks - 1), form.raw_bytes);
+    ck_assert_uint_eq((form.chunks - 1) * form.chunk_rows * form.row_bytes +
+                          tensor_chunk_size(&form, form.chunks - 1),
+                      form.raw_bytes);
 }
 
 START_TEST(test_form_hostile)
@@ -117,7 +122,8 @@ START_TEST(test_form_hostile)
     for (int i = 0; i < 200000; i++) {
         memcpy(bytes, good, sizeof bytes);
         for (uint64_t n = random_below(4) + 1; n > 0; n--)
-            bytes[random_below(size)] = random_below(3) == 0 ? (unsigned char)(random_below(3) - 1) : (unsigned char)random_u64();
+            bytes[random_below(size)] = random_below(3) == 0 ? (unsigned char)(random_below(3) - 1)
+                                                             : (unsigned char)random_u64();
         check_hostile(bytes, i % 2 == 0 ? size : random_below(size + 1));
     }
 }
@@ -309,7 +315,10 @@ START_TEST(test_rows)
         memset(model, 7, ROWS * ROW / 2); /* some chunks are compressed */
         OK(mlkv_tensor_put(db, key, &tensor, model, &options));
         for (int i = 0; i < 150; i++) {
-            uint64_t first = random_below(ROWS), count = random_below(i % 4 == 0 ? ROWS - first + 1 : ROWS - first < 15 ? ROWS - first + 1 : 15);
+            uint64_t first = random_below(ROWS),
+                     count = random_below(i % 4 == 0          ? ROWS - first + 1
+                                          : ROWS - first < 15 ? ROWS - first + 1
+                                                              : 15);
             if (i % 2 == 0) {
                 unsigned char *rows = random_bytes(count * ROW);
                 OK(mlkv_tensor_write_rows(db, key, first, count, rows, count * ROW));
@@ -388,7 +397,8 @@ START_TEST(test_many_chunks)
     ck_assert_uint_eq(blobs_written(db), 40);
     check_content(db, TEXT("t"), data, ROWS * ROW);
     memcpy(data + 7 * ROW, data, ROW);
-    OK(mlkv_tensor_write_rows(db, TEXT("t"), 7, 1, data, ROW)); /* inline from now on: its blob is released */
+    OK(mlkv_tensor_write_rows(db, TEXT("t"), 7, 1, data,
+                              ROW)); /* inline from now on: its blob is released */
     check_content(db, TEXT("t"), data, ROWS * ROW);
     check_store(db);
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, data, NULL)); /* the same bytes: nothing to write */

@@ -1,11 +1,11 @@
-/* test_tensor_add.c - t += alpha * delta: alone, by many threads and processes, in transactions, and the path of large tensors. */
+/* test_tensor_add.c - t += alpha * delta: alone, by many threads and processes, in transactions,
+ * and the path of large tensors. */
 #include "types/tensor.h"
 
 #include "harness.h"
 
 #include <math.h>
 #include <mlkv/mlkv.h>
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -34,7 +34,8 @@ START_TEST(test_add)
     mlkv *db = NULL;
     OK(mlkv_open(NULL, NULL, &db));
     enum { ROWS = 50, COLUMNS = 30, COUNT = ROWS * COLUMNS };
-    mlkv_tensor tensor = {MLKV_F32, 2, {ROWS, COLUMNS}}, other = {MLKV_F32, 2, {COLUMNS, ROWS}}, wrong = {MLKV_I32, 2, {ROWS, COLUMNS}};
+    mlkv_tensor tensor = {MLKV_F32, 2, {ROWS, COLUMNS}}, other = {MLKV_F32, 2, {COLUMNS, ROWS}},
+                wrong = {MLKV_I32, 2, {ROWS, COLUMNS}};
     static const size_t chunk_bytes[] = {1, 7 * COLUMNS * 4, 0};
     for (int c = 0; c < 3; c++) {
         mlkv_tensor_options options = {sizeof options, chunk_bytes[c]};
@@ -60,7 +61,8 @@ START_TEST(test_add)
         ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "f32[50, 30]"));
         MUST(MLKV_E_SHAPE, mlkv_tensor_add(db, TEXT("t"), 1, &wrong, delta));
         MUST(MLKV_E_SHAPE, mlkv_tensor_add_rows(db, TEXT("t"), 1, 49, 2, delta, 2 * COLUMNS * 4));
-        MUST(MLKV_E_SHAPE, mlkv_tensor_add_rows(db, TEXT("t"), 1, 40, 2, delta, 2 * COLUMNS * 4 + 1));
+        MUST(MLKV_E_SHAPE,
+             mlkv_tensor_add_rows(db, TEXT("t"), 1, 40, 2, delta, 2 * COLUMNS * 4 + 1));
         MUST(MLKV_E_ARGUMENT, mlkv_tensor_add(db, TEXT("t"), 1, NULL, delta));
         MUST(MLKV_E_ARGUMENT, mlkv_tensor_add(db, TEXT("t"), 1, &tensor, NULL));
         ck_assert_uint_eq(version_of(db, TEXT("t")), version);
@@ -70,7 +72,8 @@ START_TEST(test_add)
     int32_t whole[COUNT] = {0};
     OK(mlkv_tensor_put(db, TEXT("i"), &wrong, whole, NULL));
     MUST(MLKV_E_NUMBER, mlkv_tensor_add(db, TEXT("i"), (double)NAN, &wrong, whole));
-    MUST(MLKV_E_NUMBER, mlkv_tensor_add_rows(db, TEXT("i"), (double)-INFINITY, 0, 1, whole, COLUMNS * 4));
+    MUST(MLKV_E_NUMBER,
+         mlkv_tensor_add_rows(db, TEXT("i"), (double)-INFINITY, 0, 1, whole, COLUMNS * 4));
     OK(mlkv_close(db));
 }
 END_TEST
@@ -98,8 +101,10 @@ static void *add_many(void *argument)
     for (int i = 0; i < self->adds; i++) {
         OK(mlkv_tensor_add(self->db, TEXT("t"), 1, self->tensor, delta));
         uint64_t row = (uint64_t)(i + self->number) % self->tensor->shape[0];
-        OK(mlkv_tensor_add_rows(self->db, TEXT("t"), 3, row, 1, delta + row * columns, columns * sizeof *delta));
-        OK(mlkv_tensor_add_rows(self->db, TEXT("t"), -3, row, 1, delta + row * columns, columns * sizeof *delta));
+        OK(mlkv_tensor_add_rows(self->db, TEXT("t"), 3, row, 1, delta + row * columns,
+                                columns * sizeof *delta));
+        OK(mlkv_tensor_add_rows(self->db, TEXT("t"), -3, row, 1, delta + row * columns,
+                                columns * sizeof *delta));
     }
     free(delta);
     return NULL;
@@ -111,8 +116,10 @@ static void check_sum(mlkv *db, const mlkv_tensor *tensor, size_t count, int wor
     ck_assert_ptr_nonnull(got);
     OK(mlkv_tensor_get(db, TEXT("t"), got, count * sizeof *got));
     for (size_t i = 0; i < count; i++) {
-        int64_t row = (int64_t)(i / tensor->shape[1]), expected = (row * workers + workers * (workers - 1) / 2) * adds;
-        ck_assert_msg(got[i] == expected, "element %zu is %lld, not %lld", i, (long long)got[i], (long long)expected);
+        int64_t row = (int64_t)(i / tensor->shape[1]),
+                expected = (row * workers + workers * (workers - 1) / 2) * adds;
+        ck_assert_msg(got[i] == expected, "element %zu is %lld, not %lld", i, (long long)got[i],
+                      (long long)expected);
     }
     ck_assert_uint_eq(version_of(db, TEXT("t")), 1 + 3 * (uint64_t)(workers * adds));
     free(got);
@@ -241,8 +248,8 @@ START_TEST(test_readers)
     const char *folder = harness_folder();
     mlkv *db = NULL;
     OK(mlkv_open(folder, NULL, &db));
-    run_watched(db, &(mlkv_tensor){MLKV_I32, 2, {100, 4000}}, 40);   /* one operation */
-    run_watched(db, &(mlkv_tensor){MLKV_I32, 2, {600, 4000}}, 15);   /* a read of several */
+    run_watched(db, &(mlkv_tensor){MLKV_I32, 2, {100, 4000}}, 40); /* one operation */
+    run_watched(db, &(mlkv_tensor){MLKV_I32, 2, {600, 4000}}, 15); /* a read of several */
     check_store(db);
     OK(mlkv_close(db));
     harness_remove(folder);

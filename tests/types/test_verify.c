@@ -1,4 +1,5 @@
-/* test_verify.c - mlkv_verify on stores that are right, and on stores into which one wrong thing was put, below the library. */
+/* test_verify.c - mlkv_verify on stores that are right, and on stores into which one wrong thing
+ * was put, below the library. */
 #include "base/hash.h"
 #include "base/random.h"
 #include "base/record.h"
@@ -25,16 +26,20 @@ static void fill(mlkv *db)
     OK(mlkv_string_set(db, TEXT("large"), slice_of(large, LARGE), MLKV_SET_ALWAYS));
     OK(mlkv_string_set(db, slice_of(long_name, sizeof long_name), TEXT("long"), MLKV_SET_ALWAYS));
     for (uint32_t i = 0; i < FIELDS; i++)
-        OK(mlkv_hash_set(db, TEXT("hash"), &(mlkv_pair){slice_of(&i, 4), slice_of(large, 100 * i)}, 1, NULL));
-    OK(mlkv_hash_set(db, TEXT("hash"), &(mlkv_pair){TEXT("big"), slice_of(large, 1 << 20)}, 1, NULL));
+        OK(mlkv_hash_set(db, TEXT("hash"), &(mlkv_pair){slice_of(&i, 4), slice_of(large, 100 * i)},
+                         1, NULL));
+    OK(mlkv_hash_set(db, TEXT("hash"), &(mlkv_pair){TEXT("big"), slice_of(large, 1 << 20)}, 1,
+                     NULL));
     for (uint32_t i = 0; i < MEMBERS; i++)
         OK(mlkv_set_add(db, TEXT("set"), (mlkv_slice[]){slice_of(&i, 4)}, 1, NULL));
-    OK(mlkv_set_add(db, TEXT("set"), (mlkv_slice[]){slice_of(long_name, sizeof long_name)}, 1, NULL));
+    OK(mlkv_set_add(db, TEXT("set"), (mlkv_slice[]){slice_of(long_name, sizeof long_name)}, 1,
+                    NULL));
     mlkv_tensor tensor = {MLKV_F32, 2, {64, 1000}};
     mlkv_tensor_options options = {sizeof options, 16 << 10};
     OK(mlkv_tensor_put(db, TEXT("tensor"), &tensor, large, &options));
     options.chunk_bytes = 1 << 20;
-    OK(mlkv_tensor_put(db, TEXT("weights"), &(mlkv_tensor){MLKV_U8, 2, {3, 1 << 20}}, large, &options));
+    OK(mlkv_tensor_put(db, TEXT("weights"), &(mlkv_tensor){MLKV_U8, 2, {3, 1 << 20}}, large,
+                       &options));
 }
 
 typedef struct {
@@ -50,7 +55,8 @@ static int collect(void *context, const char *problem)
     return ++self->count == self->stop_at;
 }
 
-static char original[512]; /* a store that each test copies: making one costs a dozen syncs of the disk */
+static char
+    original[512]; /* a store that each test copies: making one costs a dozen syncs of the disk */
 
 static void make_original(void)
 {
@@ -69,7 +75,8 @@ static void remove_original(void)
 static void make_store(const char *folder)
 {
     char command[1800];
-    snprintf(command, sizeof command, "cp '%s'/data.mdb '%s'/journal.lock '%s'", original, original, folder);
+    snprintf(command, sizeof command, "cp '%s'/data.mdb '%s'/journal.lock '%s'", original, original,
+             folder);
     ck_assert_int_eq(system(command), 0);
 }
 
@@ -104,7 +111,8 @@ START_TEST(test_good)
     MUST(MLKV_E_ARGUMENT, mlkv_verify(db, NULL, NULL, &report));
     MUST(MLKV_E_ARGUMENT, mlkv_verify(NULL, NULL, NULL, NULL));
     ck_assert_str_eq(found.text, "");
-    OK(mlkv_key_delete(db, (mlkv_slice[]){TEXT("hash"), TEXT("large"), TEXT("tensor"), TEXT("weights")}, 4, NULL));
+    OK(mlkv_key_delete(
+        db, (mlkv_slice[]){TEXT("hash"), TEXT("large"), TEXT("tensor"), TEXT("weights")}, 4, NULL));
     OK(mlkv_verify(db, NULL, NULL, &again)); /* whatever the cleaner has done by now */
     ck_assert_uint_eq(again.keys, 3);
     OK(mlkv_close(db));
@@ -495,7 +503,8 @@ START_TEST(test_damage)
     make_store(folder);
     apply(folder, damages[_i].apply);
     MUST(MLKV_E_CORRUPT, verify_folder(folder, &found, &report));
-    ck_assert_msg(strstr(found.text, damages[_i].expected) != NULL, "expected '%s', found:\n%s", damages[_i].expected, found.text);
+    ck_assert_msg(strstr(found.text, damages[_i].expected) != NULL, "expected '%s', found:\n%s",
+                  damages[_i].expected, found.text);
     ck_assert_int_eq((int)report.problems, found.count);
     ck_assert_int_le(found.count, 4); /* one thing is wrong: not everything is blamed */
     harness_remove(folder);
@@ -587,7 +596,9 @@ START_TEST(test_unreadable)
     ck_assert_int_eq(mdb_txn_commit(txn), 0);
     mdb_env_close(env);
     MUST(MLKV_E_CORRUPT, verify_folder(folder, &found, &report));
-    ck_assert_msg(strstr(found.text, "cannot be read") != NULL && strstr(found.text, "Ksmall") != NULL, "%s", found.text);
+    ck_assert_msg(strstr(found.text, "cannot be read") != NULL &&
+                      strstr(found.text, "Ksmall") != NULL,
+                  "%s", found.text);
     ck_assert_msg(strstr(found.text, "Zebra") != NULL, "%s", found.text);
     ck_assert_int_eq(found.count, 2);
     harness_remove(folder);
