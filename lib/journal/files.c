@@ -32,6 +32,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -82,6 +83,11 @@ static int allocate(int fd, uint64_t size)
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         size > limit.rlim_cur)
         return EFBIG;
+    /* asked first, because posix_fallocate takes all that is left before it says that it is too
+     * little: meanwhile everybody else's disk is full */
+    struct statvfs space;
+    if (fstatvfs(fd, &space) == 0 && space.f_frsize != 0 && size / space.f_frsize > space.f_bavail)
+        return ENOSPC;
     if (ftruncate(fd, (off_t)size) != 0)
         return errno;
     int error;

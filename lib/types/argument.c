@@ -14,7 +14,9 @@ int argument_pointer(const void *pointer, const char *name)
 
 int argument_slice(mlkv_slice slice, const char *name)
 {
-    return slice_valid(slice) ? MLKV_OK : error_set(MLKV_E_ARGUMENT, "%s has %zu bytes at NULL", name, slice.size);
+    return slice_valid(slice)
+               ? MLKV_OK
+               : error_set(MLKV_E_ARGUMENT, "%s has %zu bytes at NULL", name, slice.size);
 }
 
 int argument_slices(const mlkv_slice *slices, size_t n, const char *name)
@@ -23,7 +25,8 @@ int argument_slices(const mlkv_slice *slices, size_t n, const char *name)
         return error_set(MLKV_E_ARGUMENT, "%s is NULL", name);
     for (size_t i = 0; i < n; i++)
         if (!slice_valid(slices[i]))
-            return error_set(MLKV_E_ARGUMENT, "%s[%zu] has %zu bytes at NULL", name, i, slices[i].size);
+            return error_set(MLKV_E_ARGUMENT, "%s[%zu] has %zu bytes at NULL", name, i,
+                             slices[i].size);
     return MLKV_OK;
 }
 
@@ -33,9 +36,11 @@ int argument_pairs(const mlkv_pair *pairs, size_t n, const char *name)
         return error_set(MLKV_E_ARGUMENT, "%s is NULL", name);
     for (size_t i = 0; i < n; i++) {
         if (!slice_valid(pairs[i].name))
-            return error_set(MLKV_E_ARGUMENT, "%s[%zu].name has %zu bytes at NULL", name, i, pairs[i].name.size);
+            return error_set(MLKV_E_ARGUMENT, "%s[%zu].name has %zu bytes at NULL", name, i,
+                             pairs[i].name.size);
         if (!slice_valid(pairs[i].value))
-            return error_set(MLKV_E_ARGUMENT, "%s[%zu].value has %zu bytes at NULL", name, i, pairs[i].value.size);
+            return error_set(MLKV_E_ARGUMENT, "%s[%zu].value has %zu bytes at NULL", name, i,
+                             pairs[i].value.size);
     }
     return MLKV_OK;
 }

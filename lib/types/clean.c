@@ -94,7 +94,7 @@ typedef struct {
 typedef struct {
     mlkv *view;
     mlkv_buffer items;
-    size_t count;         /* in items */
+    size_t count;          /* in items */
     size_t records, lives; /* of this step */
 } sweep;
 
@@ -110,7 +110,8 @@ static bool find_blob(mlkv_slice key, mlkv_slice value, int cell_at, mlkv_slice 
     } else {
         if (value.size < (size_t)cell_at)
             return false;
-        *ret_cell = slice_of((const unsigned char *)value.data + cell_at, value.size - (size_t)cell_at);
+        *ret_cell =
+            slice_of((const unsigned char *)value.data + cell_at, value.size - (size_t)cell_at);
     }
     return ret_cell->size == CELL_BLOB_SIZE && *(const unsigned char *)ret_cell->data == CELL_BLOB;
 }
@@ -152,7 +153,8 @@ static int sweep_rule(op *o, void *context)
         if (it.what == ITEM_DELETE)
             result = op_delete(o, key);
         else
-            result = it.what == ITEM_RELEASE ? release_rule(o, &it, key) : progress_rule(o, &it, key);
+            result =
+                it.what == ITEM_RELEASE ? release_rule(o, &it, key) : progress_rule(o, &it, key);
     }
     return result;
 }
@@ -167,7 +169,10 @@ static int flush(sweep *self)
 
 static int add(sweep *self, int what, int type, int cell_at, mlkv_slice key)
 {
-    item it = {.what = (uint8_t)what, .type = (uint8_t)type, .size = (uint16_t)key.size, .cell_at = cell_at};
+    item it = {.what = (uint8_t)what,
+               .type = (uint8_t)type,
+               .size = (uint16_t)key.size,
+               .cell_at = cell_at};
     int result = buffer_append(&self->items, &it, sizeof it);
     if (result == MLKV_OK)
         result = buffer_append(&self->items, key.data, key.size);
@@ -180,7 +185,8 @@ static int add(sweep *self, int what, int type, int cell_at, mlkv_slice key)
 /* --- one life --- */
 
 /* Sweeps the records of one class. MLKV_ABSENT: cut short, and progress is noted. */
-static int sweep_class(sweep *self, int type, const life_class *which, uint64_t id, mlkv_slice after)
+static int sweep_class(sweep *self, int type, const life_class *which, uint64_t id,
+                       mlkv_slice after)
 {
     record_key prefix;
     scan *walk = NULL;
@@ -211,7 +217,8 @@ static int sweep_life(sweep *self, int type, mlkv_slice garbage_key, mlkv_slice 
     if (progress.size != 0)
         while (which->record_class != 0 && which->record_class != *(const char *)progress.data)
             which++;
-    if (which->record_class == 0) { /* no class of this type: the progress is not ours, so it is not believed */
+    if (which->record_class ==
+        0) { /* no class of this type: the progress is not ours, so it is not believed */
         which = classes_of_type[type];
         progress = slice_of(NULL, 0);
     }
@@ -229,12 +236,14 @@ static int sweep_life(sweep *self, int type, mlkv_slice garbage_key, mlkv_slice 
 
 /* Copies what a scan returned, which the next call on it takes away. MLKV_ABSENT: not a life that this library knows how to
  * clean. */
-static int read_garbage(mlkv_slice key, mlkv_slice value, record_key *ret_key, int *ret_type, record_key *ret_progress)
+static int read_garbage(mlkv_slice key, mlkv_slice value, record_key *ret_key, int *ret_type,
+                        record_key *ret_progress)
 {
     const unsigned char *bytes = value.data;
     if (key.size != ID_HEAD_SIZE || value.size < 1 || value.size > 1 + RECORD_KEY_SIZE_MAX)
         return MLKV_ABSENT;
-    if (bytes[0] >= sizeof classes_of_type / sizeof *classes_of_type || classes_of_type[bytes[0]][0].record_class == 0)
+    if (bytes[0] >= sizeof classes_of_type / sizeof *classes_of_type ||
+        classes_of_type[bytes[0]][0].record_class == 0)
         return MLKV_ABSENT;
     memcpy(ret_key->bytes, key.data, key.size);
     ret_key->size = (uint16_t)key.size;
@@ -256,7 +265,8 @@ int clean_step(mlkv *view)
     while (result == MLKV_OK && self.lives < STEP_LIVES) {
         result = scan_next(lives, &key, &value);
         if (result == MLKV_OK && read_garbage(key, value, &garbage, &type, &progress) == MLKV_OK)
-            result = sweep_life(&self, type, record_key_slice(&garbage), record_key_slice(&progress));
+            result =
+                sweep_life(&self, type, record_key_slice(&garbage), record_key_slice(&progress));
     }
     scan_close(lives);
     if (result == MLKV_OK || result == MLKV_ABSENT)
@@ -269,7 +279,8 @@ int clean_step(mlkv *view)
 
 /* --- when --- */
 
-static _Atomic uint64_t notes; /* of this process; a hint: what a rule noted may be refused, or committed much later */
+static _Atomic uint64_t
+    notes; /* of this process; a hint: what a rule noted may be refused, or committed much later */
 
 void clean_note(void)
 {

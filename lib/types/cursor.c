@@ -55,10 +55,12 @@ struct mlkv_cursor {
 static int check_size(const mlkv_query *query)
 {
     if (query->size < sizeof *query || query->size > QUERY_SIZE_MAX)
-        return error_set(MLKV_E_ARGUMENT, "query->size is %zu, not %zu", query->size, sizeof *query);
+        return error_set(MLKV_E_ARGUMENT, "query->size is %zu, not %zu", query->size,
+                         sizeof *query);
     for (size_t i = sizeof *query; i < query->size; i++)
         if (((const unsigned char *)query)[i] != 0)
-            return error_set(MLKV_E_ARGUMENT, "query has a member at byte %zu that this library does not know", i);
+            return error_set(MLKV_E_ARGUMENT,
+                             "query has a member at byte %zu that this library does not know", i);
     return MLKV_OK;
 }
 
@@ -68,10 +70,12 @@ static int check_token(const mlkv_query *query, size_t head_size)
     size_t size = query->token.size;
     if (size == 0)
         return MLKV_OK;
-    if (size < TOKEN_HEAD_SIZE || size - TOKEN_HEAD_SIZE > RECORD_KEY_SIZE_MAX - head_size || bytes[0] != TOKEN_VERSION)
+    if (size < TOKEN_HEAD_SIZE || size - TOKEN_HEAD_SIZE > RECORD_KEY_SIZE_MAX - head_size ||
+        bytes[0] != TOKEN_VERSION)
         return error_set(MLKV_E_ARGUMENT, "query->token is not a token of this library");
     if (bytes[1] != query->kind)
-        return error_set(MLKV_E_ARGUMENT, "query->token is of a cursor of kind %u, not %d", bytes[1], (int)query->kind);
+        return error_set(MLKV_E_ARGUMENT, "query->token is of a cursor of kind %u, not %d",
+                         bytes[1], (int)query->kind);
     return MLKV_OK;
 }
 
@@ -91,7 +95,10 @@ static int check_query(const mlkv_query *query)
         result = argument_slice(query->prefix, "query->prefix");
     if (result == MLKV_OK)
         result = argument_slice(query->token, "query->token");
-    return result != MLKV_OK ? result : check_token(query, query->kind == MLKV_SCAN_KEYS ? KEY_HEAD_SIZE : ELEMENT_HEAD_SIZE);
+    return result != MLKV_OK
+               ? result
+               : check_token(query,
+                             query->kind == MLKV_SCAN_KEYS ? KEY_HEAD_SIZE : ELEMENT_HEAD_SIZE);
 }
 
 typedef struct {
@@ -110,7 +117,8 @@ static int lookup_rule(op *o, void *context)
     call->id = 0;
     if (call->exists)
         return MLKV_OK;
-    int result = entry_open(o, call->query->key, call->query->kind == MLKV_SCAN_HASH ? TYPE_HASH : TYPE_SET, &found);
+    int result = entry_open(o, call->query->key,
+                            call->query->kind == MLKV_SCAN_HASH ? TYPE_HASH : TYPE_SET, &found);
     if (result == MLKV_OK) {
         call->exists = true;
         call->id = found.header.id;
@@ -143,14 +151,16 @@ static int open_stable(mlkv_cursor *self, mlkv *view, const mlkv_query *query)
         result = open_walk(self, view, query, before.id);
         if (result == MLKV_OK && query->kind != MLKV_SCAN_KEYS)
             result = op_read(view, lookup_rule, &after);
-        if (result != MLKV_OK || query->kind == MLKV_SCAN_KEYS || (after.exists && after.id == before.id))
+        if (result != MLKV_OK || query->kind == MLKV_SCAN_KEYS ||
+            (after.exists && after.id == before.id))
             return result;
         scan_close(self->walk);
         self->walk = NULL;
         before = after;
     }
     if (result == MLKV_OK && before.exists)
-        return error_set(MLKV_E_BUSY, "key \"%s\" is replaced all the time", error_quote(query->key.data, query->key.size));
+        return error_set(MLKV_E_BUSY, "key \"%s\" is replaced all the time",
+                         error_quote(query->key.data, query->key.size));
     return result;
 }
 
@@ -171,7 +181,8 @@ int mlkv_cursor_open(mlkv *view, const mlkv_query *query, mlkv_cursor **ret_curs
     if (query->token.size != 0) {
         self->stands = true;
         self->position_size = query->token.size - TOKEN_HEAD_SIZE;
-        bytes_copy(self->position, (const unsigned char *)query->token.data + TOKEN_HEAD_SIZE, self->position_size);
+        bytes_copy(self->position, (const unsigned char *)query->token.data + TOKEN_HEAD_SIZE,
+                   self->position_size);
     }
     result = buffer_assign(&self->prefix, query->prefix.data, query->prefix.size);
     if (result == MLKV_OK)
@@ -198,7 +209,8 @@ static int value_of(mlkv_cursor *self, mlkv_slice rest, mlkv_slice *ret_value)
         int result = layout_read_header(rest, &header, &rest);
         if (result == MLKV_OK && header.expiry_ms != 0 && header.expiry_ms <= self->now_ms)
             return MLKV_ABSENT;
-        *ret_value = result == MLKV_OK ? slice_of_text(mlkv_type_name((mlkv_type)header.type)) : rest;
+        *ret_value =
+            result == MLKV_OK ? slice_of_text(mlkv_type_name((mlkv_type)header.type)) : rest;
         return result;
     }
     if (cell_borrow(rest, ret_value))
@@ -223,13 +235,16 @@ int mlkv_cursor_next(mlkv_cursor *cursor, mlkv_slice *ret_name, mlkv_slice *ret_
             result = layout_split_name(key, cursor->head_size, stored, &name, &rest);
         if (result != MLKV_OK)
             return result;
-        result = slice_starts_with(name, slice_of_buffer(&cursor->prefix)) ? value_of(cursor, rest, &value) : MLKV_ABSENT;
+        result = slice_starts_with(name, slice_of_buffer(&cursor->prefix))
+                     ? value_of(cursor, rest, &value)
+                     : MLKV_ABSENT;
     } while (result == MLKV_ABSENT);
     if (result != MLKV_OK)
         return result;
     cursor->stands = true;
     cursor->position_size = key.size - cursor->head_size;
-    bytes_copy(cursor->position, (const unsigned char *)key.data + cursor->head_size, cursor->position_size);
+    bytes_copy(cursor->position, (const unsigned char *)key.data + cursor->head_size,
+               cursor->position_size);
     *ret_name = name;
     if (ret_value != NULL)
         *ret_value = value;

@@ -15,7 +15,9 @@ int draw_create(draw *self, uint64_t bound, uint64_t n)
 {
     *self = (draw){.bound = bound};
     if (n >= bound / 2 || n > SIZE_MAX / 64) {
-        self->numbers = bound < SIZE_MAX / sizeof *self->numbers ? malloc(((size_t)bound + 1) * sizeof *self->numbers) : NULL;
+        self->numbers = bound < SIZE_MAX / sizeof *self->numbers
+                            ? malloc(((size_t)bound + 1) * sizeof *self->numbers)
+                            : NULL;
         for (uint64_t i = 0; self->numbers != NULL && i < bound; i++)
             self->numbers[i] = i;
     } else {
@@ -30,7 +32,8 @@ int draw_create(draw *self, uint64_t bound, uint64_t n)
 /* False if it was there. */
 static int table_insert(draw *self, uint64_t number)
 {
-    uint64_t spread = number * 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio: neighbours land far apart */
+    uint64_t spread =
+        number * 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio: neighbours land far apart */
     size_t i = (size_t)(spread >> 32) & (self->size - 1);
     for (; self->numbers[i] != 0; i = (i + 1) & (self->size - 1))
         if (self->numbers[i] == number + 1)

@@ -8,7 +8,7 @@
 typedef struct {
     uint64_t *numbers; /* shuffled so far, or an open-addressed table of number + 1 */
     uint64_t bound;
-    size_t size;       /* of the table, a power of two; 0: it is a shuffle */
+    size_t size; /* of the table, a power of two; 0: it is a shuffle */
     uint64_t drawn;
 } draw;
 

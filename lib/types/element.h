@@ -10,7 +10,8 @@ enum { ELEMENT_HEAD_SIZE = 9 }; /* class and id */
 typedef struct {
     record_key key;
     mlkv_slice name; /* the caller's bytes */
-    mlkv_slice rest; /* after element_open == 0: the value after the name; lives until the next op_ call */
+    mlkv_slice
+        rest; /* after element_open == 0: the value after the name; lives until the next op_ call */
 } element;
 
 /* Finds element `name` of life `id`. 0, MLKV_ABSENT (element_put may follow), negative. One record read. */

@@ -62,7 +62,8 @@ static int check_type(const entry *self, int type)
 {
     if (type == TYPE_ANY || self->header.type == type)
         return MLKV_OK;
-    return error_set(MLKV_E_TYPE, "key \"%s\" holds a %s, not a %s", error_quote(self->name.data, self->name.size),
+    return error_set(MLKV_E_TYPE, "key \"%s\" holds a %s, not a %s",
+                     error_quote(self->name.data, self->name.size),
                      mlkv_type_name((mlkv_type)self->header.type), mlkv_type_name((mlkv_type)type));
 }
 
@@ -70,7 +71,8 @@ static int check_type(const entry *self, int type)
 static void keep_blob(entry *self)
 {
     const unsigned char *cell = self->rest.data;
-    self->has_blob = self->header.type == TYPE_STRING && self->rest.size == CELL_BLOB_SIZE && cell[0] == CELL_BLOB;
+    self->has_blob = self->header.type == TYPE_STRING && self->rest.size == CELL_BLOB_SIZE &&
+                     cell[0] == CELL_BLOB;
     if (self->has_blob)
         memcpy(self->blob_cell, cell, CELL_BLOB_SIZE);
 }
@@ -147,7 +149,8 @@ int entry_store(op *o, const entry *self, mlkv_slice head, mlkv_slice body)
     layout_write_header(&self->header, joined);
     if (head.size <= STACK_HEAD_SIZE) {
         bytes_copy(joined + LAYOUT_KEY_HEADER_SIZE, head.data, head.size);
-        return named_put(o, &self->key, self->name, slice_of(joined, LAYOUT_KEY_HEADER_SIZE + head.size), body);
+        return named_put(o, &self->key, self->name,
+                         slice_of(joined, LAYOUT_KEY_HEADER_SIZE + head.size), body);
     }
     if (body.size != 0)
         return error_set(MLKV_E_SIZE, "a head of %zu bytes", head.size);

@@ -17,12 +17,15 @@
 enum { TYPE_ANY = 0 };
 
 typedef struct {
-    record_key key;    /* of the K record */
-    mlkv_slice name;   /* the key's name, the caller's bytes */
-    key_header header; /* after entry_open == 0 as stored; after entry_create that of the new life. Change count and expiry_ms at will */
-    mlkv_slice rest;   /* the type's own part as stored, from op_borrow: lives until the next op_ call (entry_ calls are such) */
-    bool expired;      /* entry_open said MLKV_ABSENT because the time is over: a life stands there that entry_create puts away first */
-    bool has_blob;     /* a string whose cell is a blob: blob_cell is a copy of it */
+    record_key key;  /* of the K record */
+    mlkv_slice name; /* the key's name, the caller's bytes */
+    key_header
+        header; /* after entry_open == 0 as stored; after entry_create that of the new life. Change count and expiry_ms at will */
+    mlkv_slice
+        rest; /* the type's own part as stored, from op_borrow: lives until the next op_ call (entry_ calls are such) */
+    bool
+        expired; /* entry_open said MLKV_ABSENT because the time is over: a life stands there that entry_create puts away first */
+    bool has_blob; /* a string whose cell is a blob: blob_cell is a copy of it */
     unsigned char blob_cell[CELL_BLOB_SIZE];
 } entry;
 

@@ -203,7 +203,8 @@ static int get_many_rule(op *o, void *context)
     return result;
 }
 
-int mlkv_hash_get_many(mlkv *view, mlkv_slice key, const mlkv_slice *fields, size_t n, mlkv_rows *ret_values)
+int mlkv_hash_get_many(mlkv *view, mlkv_slice key, const mlkv_slice *fields, size_t n,
+                       mlkv_rows *ret_values)
 {
     int result = argument_view_key(view, key);
     if (result == MLKV_OK)
@@ -291,9 +292,11 @@ static int all_rule(op *o, void *context)
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }
 
-static int run_all(mlkv *view, mlkv_slice key, bool wants_names, bool wants_values, mlkv_rows *rows, const char *name)
+static int run_all(mlkv *view, mlkv_slice key, bool wants_names, bool wants_values, mlkv_rows *rows,
+                   const char *name)
 {
-    all_call call = {.key = key, .rows = rows, .wants_names = wants_names, .wants_values = wants_values};
+    all_call call = {
+        .key = key, .rows = rows, .wants_names = wants_names, .wants_values = wants_values};
     int result = argument_view_key(view, key);
     if (result == MLKV_OK)
         result = argument_pointer(rows, name);
@@ -353,12 +356,15 @@ static int delete_rule(op *o, void *context)
     if (result != MLKV_OK || call->deleted == 0)
         return result;
     if (hash.header.count < call->deleted)
-        return error_set(MLKV_E_CORRUPT, "hash \"%s\" has more fields than it counts", error_quote(call->key.data, call->key.size));
+        return error_set(MLKV_E_CORRUPT, "hash \"%s\" has more fields than it counts",
+                         error_quote(call->key.data, call->key.size));
     hash.header.count -= call->deleted;
-    return hash.header.count == 0 ? entry_vanish(o, &hash) : entry_store(o, &hash, nothing, nothing);
+    return hash.header.count == 0 ? entry_vanish(o, &hash)
+                                  : entry_store(o, &hash, nothing, nothing);
 }
 
-int mlkv_hash_delete(mlkv *view, mlkv_slice key, const mlkv_slice *fields, size_t n, size_t *ret_deleted)
+int mlkv_hash_delete(mlkv *view, mlkv_slice key, const mlkv_slice *fields, size_t n,
+                     size_t *ret_deleted)
 {
     delete_call call = {.key = key, .fields = fields, .n = n};
     int result = argument_view_key(view, key);
@@ -394,7 +400,8 @@ static int add_rule(op *o, void *context)
     if (result == MLKV_OK || is_new)
         result = integer_add(old, call->delta, &call->sum);
     if (result == MLKV_OK)
-        result = element_put(o, &field, slice_of(cell, values_integer_cell(call->sum, cell)), nothing);
+        result =
+            element_put(o, &field, slice_of(cell, values_integer_cell(call->sum, cell)), nothing);
     if (result != MLKV_OK || !is_new)
         return result;
     hash.header.count++;

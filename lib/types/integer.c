@@ -10,7 +10,8 @@
 
 static int not_a_number(mlkv_slice text)
 {
-    return error_set(MLKV_E_NUMBER, "\"%s\"%s is not an integer", error_quote(text.data, text.size), text.size > 64 ? "..." : "");
+    return error_set(MLKV_E_NUMBER, "\"%s\"%s is not an integer", error_quote(text.data, text.size),
+                     text.size > 64 ? "..." : "");
 }
 
 int integer_parse(mlkv_slice text, int64_t *ret_value)
@@ -32,7 +33,8 @@ int integer_parse(mlkv_slice text, int64_t *ret_value)
         magnitude = fits ? magnitude * 10 + digit : magnitude;
     }
     if (!fits)
-        return error_set(MLKV_E_RANGE, "%s does not fit 64 bits", error_quote(text.data, text.size));
+        return error_set(MLKV_E_RANGE, "%s does not fit 64 bits",
+                         error_quote(text.data, text.size));
     *ret_value = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     return MLKV_OK;
 }
@@ -57,7 +59,8 @@ int integer_add(int64_t a, int64_t b, int64_t *ret_sum)
 {
     int64_t sum;
     if (__builtin_add_overflow(a, b, &sum))
-        return error_set(MLKV_E_RANGE, "%lld plus %lld does not fit 64 bits", (long long)a, (long long)b);
+        return error_set(MLKV_E_RANGE, "%lld plus %lld does not fit 64 bits", (long long)a,
+                         (long long)b);
     *ret_sum = sum;
     return MLKV_OK;
 }

@@ -13,8 +13,9 @@
 #include "types/argument.h"
 #include "types/entry.h"
 
-_Static_assert(MLKV_TYPE_STRING == (int)TYPE_STRING && MLKV_TYPE_HASH == (int)TYPE_HASH && MLKV_TYPE_SET == (int)TYPE_SET &&
-                   MLKV_TYPE_LIST == (int)TYPE_LIST && MLKV_TYPE_ZSET == (int)TYPE_ZSET && MLKV_TYPE_TENSOR == (int)TYPE_TENSOR,
+_Static_assert(MLKV_TYPE_STRING == (int)TYPE_STRING && MLKV_TYPE_HASH == (int)TYPE_HASH &&
+                   MLKV_TYPE_SET == (int)TYPE_SET && MLKV_TYPE_LIST == (int)TYPE_LIST &&
+                   MLKV_TYPE_ZSET == (int)TYPE_ZSET && MLKV_TYPE_TENSOR == (int)TYPE_TENSOR,
                "the public types are the stored ones");
 
 const char *mlkv_type_name(mlkv_type type)

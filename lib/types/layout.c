@@ -24,8 +24,9 @@ _Static_assert(NAME_SIZE_MAX < UINT32_MAX, "a name's size is stored in 4 bytes")
 static int append_name(record_key *key, size_t head_size, mlkv_slice name)
 {
     if (name.size > NAME_SIZE_MAX)
-        return error_set(MLKV_E_SIZE, "a name of %zu bytes (\"%s...\") is larger than the limit, %d", name.size, error_quote(name.data, name.size),
-                         NAME_SIZE_MAX);
+        return error_set(MLKV_E_SIZE,
+                         "a name of %zu bytes (\"%s...\") is larger than the limit, %d", name.size,
+                         error_quote(name.data, name.size), NAME_SIZE_MAX);
     key->is_long = head_size + name.size >= RECORD_KEY_SIZE_MAX;
     if (!key->is_long) {
         bytes_copy(key->bytes + head_size, name.data, name.size);
@@ -86,11 +87,13 @@ int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret
 {
     const unsigned char *bytes = value.data;
     if (value.size < LAYOUT_KEY_HEADER_SIZE)
-        return error_set(MLKV_E_CORRUPT, "a key's record has %zu bytes, fewer than its header", value.size);
+        return error_set(MLKV_E_CORRUPT, "a key's record has %zu bytes, fewer than its header",
+                         value.size);
     if (bytes[0] < TYPE_STRING || bytes[0] > TYPE_TENSOR)
         return error_set(MLKV_E_CORRUPT, "a key's record has the unknown type %u", bytes[0]);
     if (bytes[1] != LAYOUT_VERSION)
-        return error_set(MLKV_E_CORRUPT, "a key's record has the unknown layout version %u", bytes[1]);
+        return error_set(MLKV_E_CORRUPT, "a key's record has the unknown layout version %u",
+                         bytes[1]);
     static const unsigned char zeros[6];
     if (memcmp(bytes + 2, zeros, sizeof zeros) != 0)
         return error_set(MLKV_E_CORRUPT, "a key's record has unknown flags");
@@ -102,7 +105,8 @@ int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret
     return MLKV_OK;
 }
 
-int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value, mlkv_slice *ret_name, mlkv_slice *ret_rest)
+int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value,
+                      mlkv_slice *ret_name, mlkv_slice *ret_rest)
 {
     const unsigned char *key = record_key_bytes.data, *bytes = value.data;
     if (record_key_bytes.size < head_size || record_key_bytes.size > RECORD_KEY_SIZE_MAX)
@@ -114,10 +118,14 @@ int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice 
     }
     size_t size = value.size < NAME_HEAD_SIZE ? 0 : load_le32(bytes);
     size_t begin = RECORD_KEY_SIZE_MAX - DIGEST_SIZE - head_size;
-    if (size < RECORD_KEY_SIZE_MAX - head_size || size > NAME_SIZE_MAX || value.size - NAME_HEAD_SIZE < size)
-        return error_set(MLKV_E_CORRUPT, "the record of a long name (\"%s...\") does not hold the name", error_quote(key + head_size, begin));
+    if (size < RECORD_KEY_SIZE_MAX - head_size || size > NAME_SIZE_MAX ||
+        value.size - NAME_HEAD_SIZE < size)
+        return error_set(MLKV_E_CORRUPT,
+                         "the record of a long name (\"%s...\") does not hold the name",
+                         error_quote(key + head_size, begin));
     if (memcmp(key + head_size, bytes + NAME_HEAD_SIZE, begin) != 0)
-        return error_set(MLKV_E_CORRUPT, "the record of a long name (\"%s...\") holds another name", error_quote(key + head_size, begin));
+        return error_set(MLKV_E_CORRUPT, "the record of a long name (\"%s...\") holds another name",
+                         error_quote(key + head_size, begin));
     *ret_name = slice_of(bytes + NAME_HEAD_SIZE, size);
     *ret_rest = slice_of(bytes + NAME_HEAD_SIZE + size, value.size - NAME_HEAD_SIZE - size);
     return MLKV_OK;

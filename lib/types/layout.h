@@ -33,7 +33,14 @@
 #include <mlkv/base.h>
 #include <stdbool.h>
 
-enum { TYPE_STRING = 1, TYPE_HASH = 2, TYPE_LIST = 3, TYPE_SET = 4, TYPE_ZSET = 5, TYPE_TENSOR = 6 };
+enum {
+    TYPE_STRING = 1,
+    TYPE_HASH = 2,
+    TYPE_LIST = 3,
+    TYPE_SET = 4,
+    TYPE_ZSET = 5,
+    TYPE_TENSOR = 6
+};
 enum { LAYOUT_KEY_HEADER_SIZE = 32, NAME_SIZE_MAX = 16 << 20 };
 
 /* A record key being built. */
@@ -51,10 +58,13 @@ typedef struct {
 } key_header;
 
 /* 0, or MLKV_E_SIZE for a name over the limit. */
-int layout_key(mlkv_slice name, record_key *ret_key);                    /* K name */
-int layout_element(uint64_t id, mlkv_slice name, record_key *ret_key);   /* E id name */
-void layout_indexed(int record_class, uint64_t id, uint64_t index, record_key *ret_key); /* L, T: id index */
-void layout_id(int record_class, uint64_t id, record_key *ret_key);      /* G, R, W ...: id; also a prefix of E, L, T records of that id */
+int layout_key(mlkv_slice name, record_key *ret_key);                  /* K name */
+int layout_element(uint64_t id, mlkv_slice name, record_key *ret_key); /* E id name */
+void layout_indexed(int record_class, uint64_t id, uint64_t index,
+                    record_key *ret_key); /* L, T: id index */
+void layout_id(
+    int record_class, uint64_t id,
+    record_key *ret_key); /* G, R, W ...: id; also a prefix of E, L, T records of that id */
 static inline mlkv_slice record_key_slice(const record_key *key)
 {
     return (mlkv_slice){key->bytes, key->size};
@@ -66,7 +76,8 @@ int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret
 
 /* Splits a value whose record key is long into name and rest; for a short one the name is what follows head_size bytes of the
  * record key. MLKV_E_CORRUPT. */
-int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value, mlkv_slice *ret_name, mlkv_slice *ret_rest);
+int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value,
+                      mlkv_slice *ret_name, mlkv_slice *ret_rest);
 
 /* How many first bytes of a name stand in its record key whether it is long or not: what a scan for a prefix may use. */
 size_t layout_name_begin(size_t head_size, mlkv_slice name);

@@ -14,12 +14,16 @@ static int check_name(const record_key *key, size_t head_size, mlkv_slice name, 
     mlkv_slice stored;
     int result = layout_split_name(record_key_slice(key), head_size, *value, &stored, value);
     if (result == MLKV_OK && !slice_equal(stored, name))
-        return error_set(MLKV_E_CORRUPT, "two long names have one digest: \"%s...\" (%zu bytes, stored) and \"%s...\" (%zu bytes)",
-                         error_quote(stored.data, stored.size), stored.size, error_quote(name.data, name.size), name.size);
+        return error_set(MLKV_E_CORRUPT,
+                         "two long names have one digest: \"%s...\" (%zu bytes, stored) and "
+                         "\"%s...\" (%zu bytes)",
+                         error_quote(stored.data, stored.size), stored.size,
+                         error_quote(name.data, name.size), name.size);
     return result;
 }
 
-int named_borrow(op *o, const record_key *key, size_t head_size, mlkv_slice name, mlkv_slice *ret_rest)
+int named_borrow(op *o, const record_key *key, size_t head_size, mlkv_slice name,
+                 mlkv_slice *ret_rest)
 {
     int result = op_borrow(o, record_key_slice(key), ret_rest);
     if (result == MLKV_OK && key->is_long)

@@ -71,7 +71,8 @@ static int add_rule(op *o, void *context)
         set.header.count++;
         call->changed++;
     }
-    return result != MLKV_OK || call->changed == 0 ? result : entry_store(o, &set, nothing, nothing);
+    return result != MLKV_OK || call->changed == 0 ? result
+                                                   : entry_store(o, &set, nothing, nothing);
 }
 
 /* --- remove --- */
@@ -152,7 +153,8 @@ int mlkv_set_add(mlkv *view, mlkv_slice key, const mlkv_slice *members, size_t n
     return run_change(view, add_rule, &call, ret_added);
 }
 
-int mlkv_set_remove(mlkv *view, mlkv_slice key, const mlkv_slice *members, size_t n, size_t *ret_removed)
+int mlkv_set_remove(mlkv *view, mlkv_slice key, const mlkv_slice *members, size_t n,
+                    size_t *ret_removed)
 {
     members_call call = {.key = key, .members = members, .n = n};
     return run_change(view, remove_rule, &call, ret_removed);
@@ -186,7 +188,8 @@ static int contains_rule(op *o, void *context)
     return result;
 }
 
-int mlkv_set_contains(mlkv *view, mlkv_slice key, const mlkv_slice *members, size_t n, uint8_t *ret_present)
+int mlkv_set_contains(mlkv *view, mlkv_slice key, const mlkv_slice *members, size_t n,
+                      uint8_t *ret_present)
 {
     enum { STACK_MAX = 256 };
     uint8_t few[STACK_MAX];

@@ -27,7 +27,8 @@ static int append_members(op *o, random_call *call, const record_key *keys, size
     for (size_t i = 0; i < n; i++) {
         int result = op_borrow(o, record_key_slice(&keys[i]), &member);
         if (result == MLKV_ABSENT)
-            return error_set(MLKV_E_CORRUPT, "set \"%s\": its dense index has a hole", error_quote(call->key.data, call->key.size));
+            return error_set(MLKV_E_CORRUPT, "set \"%s\": its dense index has a hole",
+                             error_quote(call->key.data, call->key.size));
         if (result == MLKV_OK)
             result = rows_append(call->rows, member);
         if (result != MLKV_OK)
@@ -48,13 +49,15 @@ static int random_rule(op *o, void *context)
         return result == MLKV_ABSENT ? MLKV_OK : result;
     uint64_t count = set.header.count, left = call->distinct && call->n > count ? count : call->n;
     if (count == 0)
-        return error_set(MLKV_E_CORRUPT, "set \"%s\" counts no members", error_quote(call->key.data, call->key.size));
+        return error_set(MLKV_E_CORRUPT, "set \"%s\" counts no members",
+                         error_quote(call->key.data, call->key.size));
     if (call->distinct && left != 0)
         result = draw_create(&numbers, count, left);
     while (left != 0 && result == MLKV_OK) {
         size_t batch = left < NAMED_BATCH ? (size_t)left : NAMED_BATCH;
         for (size_t i = 0; i < batch; i++) {
-            layout_indexed(RECORD_LIST, set.header.id, call->distinct ? draw_next(&numbers) : random_below(count), &keys[i]);
+            layout_indexed(RECORD_LIST, set.header.id,
+                           call->distinct ? draw_next(&numbers) : random_below(count), &keys[i]);
             if (batch > 1)
                 op_prefetch(o, record_key_slice(&keys[i]));
         }

@@ -48,7 +48,8 @@ static int set_one(op *o, set_call *call, const mlkv_pair *pair)
     if (result != MLKV_OK && result != MLKV_ABSENT)
         return result;
     bool exists = result == MLKV_OK;
-    if ((call->condition == MLKV_SET_IF_ABSENT && exists) || (call->condition == MLKV_SET_IF_PRESENT && !exists))
+    if ((call->condition == MLKV_SET_IF_ABSENT && exists) ||
+        (call->condition == MLKV_SET_IF_PRESENT && !exists))
         return MLKV_ABSENT;
     result = make_string(o, &found, exists);
     if (result == MLKV_OK)
@@ -235,7 +236,8 @@ static int add_rule(op *o, void *context)
         result = entry_release_string(o, &found);
     if (result != MLKV_OK)
         return result;
-    return entry_store(o, &found, slice_of(cell, values_integer_cell(call->sum, cell)), slice_of(NULL, 0));
+    return entry_store(o, &found, slice_of(cell, values_integer_cell(call->sum, cell)),
+                       slice_of(NULL, 0));
 }
 
 int mlkv_string_add(mlkv *view, mlkv_slice key, int64_t delta, int64_t *ret_value)

@@ -16,7 +16,9 @@
 
 #include <stdlib.h>
 
-enum { DIRECT_SIZE_MAX = 1024 }; /* values below it are put as they are: that is the default of compress_threshold_bytes */
+enum {
+    DIRECT_SIZE_MAX = 1024
+}; /* values below it are put as they are: that is the default of compress_threshold_bytes */
 
 static size_t count_large(const mlkv_pair *pairs, size_t n)
 {
@@ -129,7 +131,8 @@ int values_read_integer(op *o, mlkv_slice cell, int64_t *ret_value)
     cell_blob blob;
     int result = cell_inspect(cell, &kind, &size, &blob);
     if (result == MLKV_OK && size > sizeof text)
-        return error_set(MLKV_E_NUMBER, "a value of %llu bytes is not an integer", (unsigned long long)size);
+        return error_set(MLKV_E_NUMBER, "a value of %llu bytes is not an integer",
+                         (unsigned long long)size);
     if (result == MLKV_OK)
         result = op_cell_read(o, cell, 0, (size_t)size, text);
     return result != MLKV_OK ? result : integer_parse(slice_of(text, (size_t)size), ret_value);

@@ -251,7 +251,7 @@ START_TEST(test_full_disk_at_create)
     ck_assert_int_eq(status, 0);
     ck_assert(!exists(folder, "journal.ring"));
     ck_assert(!exists(folder, "journal.ring.tmp"));
-    /* larger than the disk, really: the blocks are asked for, not only the size */
+    /* larger than the disk: refused before a block of it is taken */
     int result = journal_create(folder, test_uuid, 1, 0, 1, (size_t)1 << 40);
     ck_assert_msg(result == MLKV_E_FULL, "%d %s", result, mlkv_error_detail());
     ck_assert(!exists(folder, "journal.ring.tmp"));

@@ -9,7 +9,6 @@
 #include "harness.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <mlkv/mlkv.h>
 #include <stdarg.h>
 #include <time.h>
@@ -521,6 +520,14 @@ static void do_tensor_put(mlkv *view, model *m)
     memcpy(key->numbers, numbers, rows * columns * sizeof *numbers);
 }
 
+/* To the nearest, halves away from zero. */
+static int64_t rounded(double x)
+{
+    int64_t whole = (int64_t)x;
+    double rest = x - (double)whole;
+    return whole + (rest >= 0.5) - (rest <= -0.5);
+}
+
 /* Rows that are written over or added to; or the whole tensor. */
 static void do_tensor_change(mlkv *view, model *m)
 {
@@ -554,8 +561,7 @@ static void do_tensor_change(mlkv *view, model *m)
     key->version++;
     int32_t *to = key->numbers + first * key->columns;
     for (uint64_t e = 0; e < n; e++) {
-        double product = alpha * numbers[e];
-        to[e] = how == 0 ? numbers[e] : saturate(to[e] + (int64_t)round(product));
+        to[e] = how == 0 ? numbers[e] : saturate(to[e] + rounded(alpha * numbers[e]));
     }
 }
 

@@ -86,7 +86,8 @@ static inline uint64_t key_count(mlkv *view)
     return count;
 }
 
-#define IS(expected, buffer) ck_assert_msg(slice_equal(expected, slice_of((buffer).data, (buffer).size)), "%s: %.*s", #buffer,      \
-                                           (int)(buffer).size, (const char *)(buffer).data)
+#define IS(expected, buffer)                                                                 \
+    ck_assert_msg(slice_equal(expected, slice_of((buffer).data, (buffer).size)), "%s: %.*s", \
+                  #buffer, (int)(buffer).size, (const char *)(buffer).data)
 
 #endif

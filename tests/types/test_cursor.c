@@ -1,9 +1,11 @@
 /* test_cursor.c - cursors over keys, fields and members: order, prefixes, tokens, one moment, hostile queries. */
 #include "types/stores.h"
 
-static mlkv_cursor *open_cursor(mlkv *view, mlkv_scan_kind kind, mlkv_slice key, mlkv_slice prefix, mlkv_slice token)
+static mlkv_cursor *open_cursor(mlkv *view, mlkv_scan_kind kind, mlkv_slice key, mlkv_slice prefix,
+                                mlkv_slice token)
 {
-    mlkv_query query = {.size = sizeof query, .kind = kind, .key = key, .prefix = prefix, .token = token};
+    mlkv_query query = {
+        .size = sizeof query, .kind = kind, .key = key, .prefix = prefix, .token = token};
     mlkv_cursor *cursor = NULL;
     OK(mlkv_cursor_open(view, &query, &cursor));
     return cursor;
@@ -27,7 +29,8 @@ static size_t count_names(mlkv *view, mlkv_scan_kind kind, mlkv_slice key, mlkv_
 
 static void make_keys(mlkv *db)
 {
-    mlkv_slice names[] = {TEXT("apple"), TEXT("b"), TEXT("ba"), TEXT("banana"), TEXT("bz"), TEXT("c"), {NULL, 0}};
+    mlkv_slice names[] = {TEXT("apple"), TEXT("b"), TEXT("ba"), TEXT("banana"),
+                          TEXT("bz"),    TEXT("c"), {NULL, 0}};
     mlkv_pair pair = {TEXT("f"), TEXT("v")};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         OK(mlkv_string_set(db, names[i], TEXT("v"), MLKV_SET_ALWAYS));
@@ -38,9 +41,10 @@ static void make_keys(mlkv *db)
 START_TEST(keys_in_order_with_their_types)
 {
     mlkv *db = memory_store();
-    static const char *const expected[][2] = {{"", "string"},       {"apple", "string"}, {"b", "string"},  {"ba", "string"},
-                                              {"banana", "string"}, {"bh", "hash"},      {"bs", "set"},    {"bz", "string"},
-                                              {"c", "string"}};
+    static const char *const expected[][2] = {
+        {"", "string"},   {"apple", "string"},  {"b", "string"},
+        {"ba", "string"}, {"banana", "string"}, {"bh", "hash"},
+        {"bs", "set"},    {"bz", "string"},     {"c", "string"}};
     mlkv_slice name, value, none = {NULL, 0};
     make_keys(db);
     mlkv_cursor *cursor = open_cursor(db, MLKV_SCAN_KEYS, none, none, none);
@@ -64,7 +68,9 @@ START_TEST(fields_and_members)
     enum { LARGE = 300000 };
     static char noise[LARGE], even[5000];
     fill_noise(noise, LARGE, 1);
-    mlkv_pair pairs[] = {{TEXT("a"), slice_of(noise, LARGE)}, {TEXT("b"), slice_of(even, sizeof even)}, {TEXT("c"), TEXT("small")},
+    mlkv_pair pairs[] = {{TEXT("a"), slice_of(noise, LARGE)},
+                         {TEXT("b"), slice_of(even, sizeof even)},
+                         {TEXT("c"), TEXT("small")},
                          {{NULL, 0}, {NULL, 0}}};
     mlkv_slice members[] = {TEXT("y"), TEXT("x"), {NULL, 0}}, name, value, none = {NULL, 0};
     OK(mlkv_hash_set(db, TEXT("h"), pairs, 4, NULL));
@@ -107,8 +113,10 @@ START_TEST(long_names_and_prefixes)
     memset(prefix, 'n', sizeof prefix);
     static const size_t sizes[] = {1, 300, 486, 487, 494, 495, 510, 600, 2996};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        ck_assert_uint_eq(count_names(db, MLKV_SCAN_HASH, TEXT("h"), slice_of(prefix, sizes[i])), 20);
-        ck_assert_uint_eq(count_names(db, MLKV_SCAN_KEYS, none, slice_of(prefix, sizes[i])), sizes[i] <= 396 ? 21 : 20);
+        ck_assert_uint_eq(count_names(db, MLKV_SCAN_HASH, TEXT("h"), slice_of(prefix, sizes[i])),
+                          20);
+        ck_assert_uint_eq(count_names(db, MLKV_SCAN_KEYS, none, slice_of(prefix, sizes[i])),
+                          sizes[i] <= 396 ? 21 : 20);
     }
     ck_assert_uint_eq(count_names(db, MLKV_SCAN_KEYS, none, slice_of(prefix, 2997)), 0);
     ck_assert_uint_eq(count_names(db, MLKV_SCAN_KEYS, none, long_name(3000, 7)), 1);
@@ -117,7 +125,8 @@ START_TEST(long_names_and_prefixes)
 END_TEST
 
 /* A walk that is cut after every name and taken up again from its token sees everything once. */
-static void walk_by_tokens(mlkv *view, mlkv_scan_kind kind, mlkv_slice key, mlkv_slice prefix, size_t expected)
+static void walk_by_tokens(mlkv *view, mlkv_scan_kind kind, mlkv_slice key, mlkv_slice prefix,
+                           size_t expected)
 {
     mlkv_buffer token = {0}, again = {0};
     mlkv_slice name;
@@ -134,7 +143,10 @@ static void walk_by_tokens(mlkv *view, mlkv_scan_kind kind, mlkv_slice key, mlkv
         OK(result);
         count++;
         ck_assert_uint_gt(token.size, 1);
-        mlkv_query query = {.size = sizeof query, .kind = ((int)kind + 1) % 3, .key = key, .token = slice_of_buffer(&token)};
+        mlkv_query query = {.size = sizeof query,
+                            .kind = ((int)kind + 1) % 3,
+                            .key = key,
+                            .token = slice_of_buffer(&token)};
         MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(view, &query, &cursor));
     }
     ck_assert_uint_eq(count, expected);
@@ -249,7 +261,8 @@ START_TEST(hostile_queries)
     MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));
     query = good, query.kind = MLKV_SCAN_HASH, query.key.size = 1;
     MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));
-    const mlkv_slice tokens[] = {{NULL, 5}, TEXT("\1"), TEXT("\0\0k"), TEXT("\2\0k"), TEXT("\1\1k"), TEXT("\1\3k"), {bytes, 513}, {bytes, 600}};
+    const mlkv_slice tokens[] = {{NULL, 5},     TEXT("\1"),    TEXT("\0\0k"), TEXT("\2\0k"),
+                                 TEXT("\1\1k"), TEXT("\1\3k"), {bytes, 513},  {bytes, 600}};
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
         query = good, query.token = tokens[i];
         MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));

@@ -27,7 +27,9 @@ static int write_rule(op *o, void *context)
 {
     trial *self = context;
     self->opened = entry_open(o, slice_of_text(self->name), TYPE_ANY, &self->found);
-    int result = self->opened == MLKV_ABSENT && self->then == store ? entry_create(o, &self->found, self->type) : self->opened;
+    int result = self->opened == MLKV_ABSENT && self->then == store
+                     ? entry_create(o, &self->found, self->type)
+                     : self->opened;
     self->found.header.expiry_ms = self->expiry_ms;
     return result != MLKV_OK ? result : self->then(o, &self->found);
 }
@@ -127,12 +129,16 @@ START_TEST(hostile_records)
     mlkv *db = memory_store();
     mlkv_buffer value = {0};
     uint64_t count;
-    const mlkv_slice values[] = {TEXT(""), TEXT("x"), TEXT("\1\1\0\0\0\0\0\0 0123456789"),
-                                 TEXT("\7\1\0\0\0\0\0\0aaaaaaaabbbbbbbb\0\0\0\0\0\0\0\0"), /* unknown type */
-                                 TEXT("\1\2\0\0\0\0\0\0aaaaaaaabbbbbbbb\0\0\0\0\0\0\0\0"), /* unknown version */
-                                 TEXT("\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), /* no cell */
-                                 TEXT("\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2"), /* half a blob */
-                                 TEXT("\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1zzzz")};
+    const mlkv_slice values[] = {
+        TEXT(""),
+        TEXT("x"),
+        TEXT("\1\1\0\0\0\0\0\0 0123456789"),
+        TEXT("\7\1\0\0\0\0\0\0aaaaaaaabbbbbbbb\0\0\0\0\0\0\0\0"), /* unknown type */
+        TEXT("\1\2\0\0\0\0\0\0aaaaaaaabbbbbbbb\0\0\0\0\0\0\0\0"), /* unknown version */
+        TEXT("\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), /* no cell */
+        TEXT(
+            "\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2"), /* half a blob */
+        TEXT("\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1zzzz")};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         record bad = {TEXT("Kk"), values[i]};
         OK(op_write(db, put_rule, &bad));

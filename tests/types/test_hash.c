@@ -65,7 +65,8 @@ START_TEST(many_fields_at_once)
     mlkv *db = memory_store();
     mlkv_rows rows = {0};
     mlkv_slice none = {NULL, 0}, fields[] = {TEXT("b"), TEXT("x"), none, TEXT("a"), TEXT("b")};
-    mlkv_pair pairs[] = {{TEXT("b"), TEXT("2")}, {none, TEXT("of the empty field")}, {TEXT("a"), none}};
+    mlkv_pair pairs[] = {
+        {TEXT("b"), TEXT("2")}, {none, TEXT("of the empty field")}, {TEXT("a"), none}};
     OK(mlkv_hash_get_many(db, TEXT("h"), fields, 5, &rows));
     ck_assert_uint_eq(rows.count, 5);
     for (int i = 0; i < 5; i++)
@@ -80,7 +81,8 @@ START_TEST(many_fields_at_once)
     ck_assert(slice_equal(rows.items[4], TEXT("2")));
     OK(mlkv_hash_get_all(db, TEXT("h"), &rows));
     ck_assert_uint_eq(rows.count, 6);
-    const mlkv_slice all[] = {none, TEXT("of the empty field"), TEXT("a"), none, TEXT("b"), TEXT("2")};
+    const mlkv_slice all[] = {none,     TEXT("of the empty field"), TEXT("a"), none, TEXT("b"),
+                              TEXT("2")};
     for (int i = 0; i < 6; i++)
         ck_assert(slice_equal(rows.items[i], all[i]));
     OK(mlkv_hash_keys(db, TEXT("h"), &rows));

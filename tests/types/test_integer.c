@@ -6,7 +6,19 @@
 
 START_TEST(numbers_have_one_text)
 {
-    static const int64_t numbers[] = {0, 1, -1, 9, 10, -10, 99, 100, 1234567890123, INT64_MAX, INT64_MAX - 1, INT64_MIN, INT64_MIN + 1};
+    static const int64_t numbers[] = {0,
+                                      1,
+                                      -1,
+                                      9,
+                                      10,
+                                      -10,
+                                      99,
+                                      100,
+                                      1234567890123,
+                                      INT64_MAX,
+                                      INT64_MAX - 1,
+                                      INT64_MIN,
+                                      INT64_MIN + 1};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         char text[INTEGER_TEXT_MAX], expected[32];
         size_t size = integer_format(numbers[i], text);
@@ -22,8 +34,24 @@ END_TEST
 
 START_TEST(other_texts_are_no_numbers)
 {
-    static const char *const texts[] = {"",   "-",  "+1", " 1", "1 ", "01", "00", "-0", "-01", "0x1", "1.0", "1e3", "one", "--1", "1-",
-                                        "12\n", "9223372036854775807x", "99999999999999999999x"};
+    static const char *const texts[] = {"",
+                                        "-",
+                                        "+1",
+                                        " 1",
+                                        "1 ",
+                                        "01",
+                                        "00",
+                                        "-0",
+                                        "-01",
+                                        "0x1",
+                                        "1.0",
+                                        "1e3",
+                                        "one",
+                                        "--1",
+                                        "1-",
+                                        "12\n",
+                                        "9223372036854775807x",
+                                        "99999999999999999999x"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         int64_t value = 77;
         MUST(MLKV_E_NUMBER, integer_parse(slice_of_text(texts[i]), &value));
@@ -38,8 +66,10 @@ END_TEST
 
 START_TEST(too_large_numbers_are_out_of_range)
 {
-    static const char *const texts[] = {"9223372036854775808", "-9223372036854775809", "10000000000000000000", "99999999999999999999",
-                                        "18446744073709551616", "-18446744073709551617", "123456789012345678901234567890"};
+    static const char *const texts[] = {"9223372036854775808",           "-9223372036854775809",
+                                        "10000000000000000000",          "99999999999999999999",
+                                        "18446744073709551616",          "-18446744073709551617",
+                                        "123456789012345678901234567890"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         int64_t value = 77;
         MUST(MLKV_E_RANGE, integer_parse(slice_of_text(texts[i]), &value));

@@ -19,7 +19,10 @@ START_TEST(types)
     static const struct {
         const char *key;
         mlkv_type type;
-    } cases[] = {{"string", MLKV_TYPE_STRING}, {"hash", MLKV_TYPE_HASH}, {"set", MLKV_TYPE_SET}, {"tensor", MLKV_TYPE_TENSOR},
+    } cases[] = {{"string", MLKV_TYPE_STRING},
+                 {"hash", MLKV_TYPE_HASH},
+                 {"set", MLKV_TYPE_SET},
+                 {"tensor", MLKV_TYPE_TENSOR},
                  {"missing", MLKV_TYPE_NONE}};
     make_one_of_each(db);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -39,7 +42,8 @@ END_TEST
 START_TEST(exists_counts_repetitions_and_delete_does_not)
 {
     mlkv *db = memory_store();
-    mlkv_slice keys[] = {TEXT("string"), TEXT("missing"), TEXT("hash"), TEXT("string"), TEXT("set"), TEXT("tensor")};
+    mlkv_slice keys[] = {TEXT("string"), TEXT("missing"), TEXT("hash"),
+                         TEXT("string"), TEXT("set"),     TEXT("tensor")};
     size_t count = 77;
     make_one_of_each(db);
     ck_assert_uint_eq(key_count(db), 4);

@@ -66,7 +66,8 @@ END_TEST
 START_TEST(headers_come_back)
 {
     unsigned char bytes[LAYOUT_KEY_HEADER_SIZE + 3] = {0};
-    key_header header = {.type = TYPE_SET, .id = 0x1122334455667788u, .count = 7, .expiry_ms = -5}, read = {0};
+    key_header header = {.type = TYPE_SET, .id = 0x1122334455667788u, .count = 7, .expiry_ms = -5},
+               read = {0};
     mlkv_slice rest;
     layout_write_header(&header, bytes);
     OK(layout_read_header(slice_of(bytes, sizeof bytes), &read, &rest));
@@ -127,16 +128,20 @@ START_TEST(hostile_names_are_refused)
     store_le32(value, 600);
     memcpy(value + 4, name_bytes, 600);
     for (size_t size = 0; size < sizeof value; size++)
-        MUST(MLKV_E_CORRUPT, layout_split_name(record_key_slice(&key), 1, slice_of(value, size), &name, &rest));
+        MUST(MLKV_E_CORRUPT,
+             layout_split_name(record_key_slice(&key), 1, slice_of(value, size), &name, &rest));
     static const uint32_t sizes[] = {0, 509, 601, NAME_SIZE_MAX + 1, UINT32_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         store_le32(value, sizes[i]);
-        MUST(MLKV_E_CORRUPT, layout_split_name(record_key_slice(&key), 1, slice_of(value, sizeof value), &name, &rest));
+        MUST(MLKV_E_CORRUPT, layout_split_name(record_key_slice(&key), 1,
+                                               slice_of(value, sizeof value), &name, &rest));
     }
     store_le32(value, 600);
     value[4] = '?';
-    MUST(MLKV_E_CORRUPT, layout_split_name(record_key_slice(&key), 1, slice_of(value, sizeof value), &name, &rest));
-    MUST(MLKV_E_CORRUPT, layout_split_name(slice_of("E", 1), 9, slice_of(value, sizeof value), &name, &rest));
+    MUST(MLKV_E_CORRUPT,
+         layout_split_name(record_key_slice(&key), 1, slice_of(value, sizeof value), &name, &rest));
+    MUST(MLKV_E_CORRUPT,
+         layout_split_name(slice_of("E", 1), 9, slice_of(value, sizeof value), &name, &rest));
 }
 END_TEST
 

@@ -28,7 +28,9 @@ START_TEST(add_contains_remove)
     mlkv_slice key = TEXT("s");
     OK(mlkv_key_exists(db, &key, 1, &exists));
     ck_assert_uint_eq(exists, 0);
-    ck_assert_uint_eq(count_records(db, "E") + count_records(db, "L") + count_records(db, "G") + count_records(db, "K"), 0);
+    ck_assert_uint_eq(count_records(db, "E") + count_records(db, "L") + count_records(db, "G") +
+                          count_records(db, "K"),
+                      0);
     verify_all(db);
     OK(mlkv_close(db));
 }
@@ -178,7 +180,8 @@ static void random_step(mlkv *view, bool *expected, unsigned *seed)
         wanted += expected[number] != adds;
         expected[number] = adds;
     }
-    OK(adds ? mlkv_set_add(view, key, members, 4, &changed) : mlkv_set_remove(view, key, members, 4, &changed));
+    OK(adds ? mlkv_set_add(view, key, members, 4, &changed)
+            : mlkv_set_remove(view, key, members, 4, &changed));
     ck_assert_uint_eq(changed, wanted);
     if (rand_r(seed) % 50 == 0) {
         OK(mlkv_key_delete(view, &key, 1, NULL));

@@ -55,7 +55,8 @@ START_TEST(empty_and_long_names_and_values)
     static const size_t sizes[] = {509, 510, 511, 512, 4096, 60000};
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (unsigned j = 0; j < 2; j++)
-            OK(mlkv_string_set(db, long_name(sizes[i], j), slice_of(&j, sizeof j), MLKV_SET_ALWAYS));
+            OK(mlkv_string_set(db, long_name(sizes[i], j), slice_of(&j, sizeof j),
+                               MLKV_SET_ALWAYS));
     OK(mlkv_string_get(db, slice_of(NULL, 0), &value));
     IS(TEXT("of the empty key"), value);
     OK(mlkv_string_get(db, TEXT("empty"), &value));
@@ -154,7 +155,9 @@ START_TEST(add_counts)
     OK(mlkv_string_set(db, TEXT("n"), TEXT("9223372036854775808"), MLKV_SET_ALWAYS));
     MUST(MLKV_E_RANGE, mlkv_string_add(db, TEXT("n"), -1, &sum));
     static char even[3000000];
-    const mlkv_slice no_numbers[] = {TEXT(""), TEXT(" 1"), TEXT("01"), TEXT("1.5"), slice_of(even, 2000), slice_of(even, sizeof even)};
+    const mlkv_slice no_numbers[] = {
+        TEXT(""),    TEXT(" 1"),           TEXT("01"),
+        TEXT("1.5"), slice_of(even, 2000), slice_of(even, sizeof even)};
     for (size_t i = 0; i < sizeof no_numbers / sizeof *no_numbers; i++) {
         OK(mlkv_string_set(db, TEXT("n"), no_numbers[i], MLKV_SET_ALWAYS));
         MUST(MLKV_E_NUMBER, mlkv_string_add(db, TEXT("n"), 1, &sum));
@@ -182,7 +185,8 @@ START_TEST(many_at_once)
     }
     fill_noise(large[0], LARGE, 1);
     fill_noise(large[1], LARGE, 2);
-    pairs[7].value = slice_of(large[0], LARGE); /* named again below: its large value is not needed */
+    pairs[7].value =
+        slice_of(large[0], LARGE); /* named again below: its large value is not needed */
     pairs[8].value = slice_of(large[0], LARGE);
     pairs[COUNT] = (mlkv_pair){keys[7], slice_of(large[1], LARGE)};
     pairs[COUNT + 1] = (mlkv_pair){keys[3], TEXT("last")};
@@ -196,7 +200,9 @@ START_TEST(many_at_once)
     OK(mlkv_string_get_many(db, keys, COUNT + 3, &rows));
     ck_assert_uint_eq(rows.count, COUNT + 3);
     for (size_t i = 0; i < COUNT; i++) {
-        mlkv_slice expected = i == 3 ? TEXT("really last") : i == 7 ? slice_of(large[1], LARGE) : pairs[i].value;
+        mlkv_slice expected = i == 3   ? TEXT("really last")
+                              : i == 7 ? slice_of(large[1], LARGE)
+                                       : pairs[i].value;
         ck_assert(slice_equal(expected, rows.items[i]));
     }
     ck_assert_ptr_null(rows.items[COUNT].data);
@@ -271,7 +277,8 @@ START_TEST(hostile_arguments)
     MUST(MLKV_E_ARGUMENT, mlkv_string_set_many(db, &bad_value, 1));
     char *huge = calloc(1, NAME_SIZE_MAX + 1);
     ck_assert_ptr_nonnull(huge);
-    MUST(MLKV_E_SIZE, mlkv_string_set(db, slice_of(huge, NAME_SIZE_MAX + 1), TEXT("v"), MLKV_SET_ALWAYS));
+    MUST(MLKV_E_SIZE,
+         mlkv_string_set(db, slice_of(huge, NAME_SIZE_MAX + 1), TEXT("v"), MLKV_SET_ALWAYS));
     MUST(MLKV_E_SIZE, mlkv_string_get(db, slice_of(huge, NAME_SIZE_MAX + 1), &value));
     OK(mlkv_string_set(db, slice_of(huge, NAME_SIZE_MAX), TEXT("of a huge key"), MLKV_SET_ALWAYS));
     OK(mlkv_string_get(db, slice_of(huge, NAME_SIZE_MAX), &value));
@@ -313,7 +320,9 @@ START_TEST(compression_thresholds)
     memset(even, 'e', sizeof even);
     for (size_t i = 0; i < sizeof thresholds / sizeof *thresholds; i++) {
         mlkv *db = NULL;
-        mlkv_options options = {.size = sizeof options, .ring_bytes = 1 << 20, .compress_threshold_bytes = thresholds[i]};
+        mlkv_options options = {.size = sizeof options,
+                                .ring_bytes = 1 << 20,
+                                .compress_threshold_bytes = thresholds[i]};
         mlkv_pair pair = {TEXT("f"), slice_of(even, 500)};
         OK(mlkv_open(NULL, &options, &db));
         OK(mlkv_string_set(db, TEXT("k"), slice_of(even, 500), MLKV_SET_ALWAYS));

@@ -207,7 +207,7 @@ END_TEST
 START_TEST(does_not_cross_a_fork)
 {
     const char *folder = harness_folder();
-    mlkv *db = open_with(folder, 0), *transaction = NULL, *snapshot = NULL;
+    mlkv *db = open_still(folder), *transaction = NULL, *snapshot = NULL;
     int status;
     OK(put(db, TEXT("K1"), TEXT("1")));
     OK(mlkv_snapshot(db, &snapshot));
