@@ -33,8 +33,6 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
-    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-    memcpy(&registry_lock, &fresh, sizeof fresh);
     for (engine *each = registry; each != NULL; each = each->next) {
         if (atomic_load(&each->abandoned))
             continue;
@@ -43,6 +41,7 @@ static void after_fork_child(void)
         journal_abandon(engine_journal(each));
         store_abandon(each->store);
     }
+    lock_release(&registry_lock); /* the child's only thread is the one that took it */
 }
 
 __attribute__((constructor)) static void registry_init(void)
