@@ -146,7 +146,8 @@ stage_house()
     check tree "$python" tests/check_tree.py
     check headers sh tests/check_headers.sh
     check documents "$python" tests/check_documents.py
-    check 'examples use the public interface only' sh -c '! grep -rnE "#include .(base|codec|store|journal|pending|cache|engine|view|types)/" examples'
+    check 'examples use the public interface only' \
+        sh -c '! grep -rnE "#include .(base|codec|store|journal|pending|cache|engine|view|types)/" examples'
 }
 
 stage_check()

@@ -1,7 +1,8 @@
 /* base.h - what every other header of libmlkv needs: slices, buffers, rows, the version.
  *
- * Bytes go in as slices (borrowed for the call) and come out in buffers and rows, which belong to the caller, start as {0}, are
- * grown by the library with realloc and freed by their free function. Nothing here is shared between threads by the library.
+ * Bytes go in as slices (borrowed for the call) and come out in buffers and rows, which belong to
+ * the caller, start as {0}, are grown by the library with realloc and freed by their free function.
+ * Nothing here is shared between threads by the library.
  */
 #ifndef MLKV_BASE_H
 #define MLKV_BASE_H
@@ -11,7 +12,7 @@
 
 #ifdef __cplusplus
 #define MLKV_BEGIN_DECLS extern "C" {
-#define MLKV_END_DECLS }
+#define MLKV_END_DECLS   }
 #else
 #define MLKV_BEGIN_DECLS
 #define MLKV_END_DECLS
@@ -32,14 +33,16 @@ MLKV_BEGIN_DECLS
 /* Anything that can be read from: a live database, a write transaction, a snapshot. */
 typedef struct mlkv mlkv;
 
-/* Bytes somebody else owns, borrowed for the duration of the call they are passed to. data may be NULL when size is 0. */
+/* Bytes somebody else owns, borrowed for the duration of the call they are passed to. data may be
+ * NULL when size is 0. */
 typedef struct {
     const void *data;
     size_t size;
 } mlkv_slice;
 
-/* Bytes the caller owns. Start it as {0}; functions that fill it replace the content and grow it with realloc when capacity is
- * too small, so one buffer serves a loop without allocating. On failure it may have grown, but data and size keep the old content. */
+/* Bytes the caller owns. Start it as {0}; functions that fill it replace the content and grow it
+ * with realloc when capacity is too small, so one buffer serves a loop without allocating. On
+ * failure it may have grown, but data and size keep the old content. */
 typedef struct {
     void *data;
     size_t size;
@@ -52,8 +55,9 @@ typedef struct {
     mlkv_slice value;
 } mlkv_pair;
 
-/* Many results in one arena. Start it as {0}. items[0..count) point into the arena and live until the rows are filled again or
- * freed; an item that was absent has data == NULL, a present but empty one has data != NULL and size 0. */
+/* Many results in one arena. Start it as {0}. items[0..count) point into the arena and live until
+ * the rows are filled again or freed; an item that was absent has data == NULL, a present but empty
+ * one has data != NULL and size 0. */
 typedef struct {
     mlkv_slice *items;
     size_t count;
@@ -63,11 +67,13 @@ typedef struct {
     size_t arena_capacity;
 } mlkv_rows;
 
-/* Frees what the library allocated in a buffer or in rows, and resets it to {0}. NULL is accepted. */
+/* Frees what the library allocated in a buffer or in rows, and resets it to {0}. NULL is accepted.
+ */
 MLKV_API void mlkv_buffer_free(mlkv_buffer *buffer);
 MLKV_API void mlkv_rows_free(mlkv_rows *rows);
 
-/* "0.1.0": the version of the library that is running, which may be newer than the headers. Static storage. */
+/* "0.1.0": the version of the library that is running, which may be newer than the headers. Static
+ * storage. */
 MLKV_API const char *mlkv_version(void);
 
 MLKV_END_DECLS

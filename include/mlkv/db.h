@@ -1,11 +1,13 @@
 /* db.h - opening a store, its three views, durability, statistics, verification.
  *
- * A store is a folder. Any number of processes of one machine may have it open at once; a write that returned is seen by every later
- * read in each of them, and survives the death of any of them. Inside a process the same folder opened twice is one instance, counted.
+ * A store is a folder. Any number of processes of one machine may have it open at once; a write
+ * that returned is seen by every later read in each of them, and survives the death of any of them.
+ * Inside a process the same folder opened twice is one instance, counted.
  *
- * Threads: a live view and a snapshot may be used by any number of threads at once. A transaction belongs to the thread that began it.
- * Fork: a live view opened before fork() works in the child (which opens the store anew at its first call); transactions, snapshots and
- * cursors do not cross a fork: MLKV_E_OWNER there, and closing them in the child only frees their memory.
+ * Threads: a live view and a snapshot may be used by any number of threads at once. A transaction
+ * belongs to the thread that began it. Fork: a live view opened before fork() works in the child
+ * (which opens the store anew at its first call); transactions, snapshots and cursors do not cross
+ * a fork: MLKV_E_OWNER there, and closing them in the child only frees their memory.
  */
 #ifndef MLKV_DB_H
 #define MLKV_DB_H
@@ -18,98 +20,122 @@ MLKV_BEGIN_DECLS
 /* When a write counts as done. */
 typedef enum {
     MLKV_DURABILITY_DEFAULT = 0, /* as MLKV_JOURNAL */
-    MLKV_JOURNAL = 1,            /* in shared memory: survives the death of any process; a power cut takes at most sync_interval_ms */
-    MLKV_SYNC = 2,               /* the journal is on the disk; callers that wait together share one write */
-    MLKV_STORE = 3,              /* LMDB has committed it, with a full sync; callers that wait together share one commit */
+    MLKV_JOURNAL = 1, /* in shared memory: survives the death of any process; a power cut takes at
+                         most sync_interval_ms */
+    MLKV_SYNC = 2,    /* the journal is on the disk; callers that wait together share one write */
+    MLKV_STORE = 3, /* LMDB has committed it, with a full sync; callers that wait together share one
+                       commit */
 } mlkv_durability;
 
 enum {
-    MLKV_READ_ONLY = 1u << 0,   /* never writes; the folder may be one that this user cannot write to */
+    MLKV_READ_ONLY =
+        1u << 0, /* never writes; the folder may be one that this user cannot write to */
     MLKV_NO_CREATE = 1u << 1,   /* a folder without a store is MLKV_E_ABSENT_STORE */
-    MLKV_ACCEPT_LOSS = 1u << 2, /* open although journal and LMDB do not belong together, giving up what only the journal held */
+    MLKV_ACCEPT_LOSS = 1u << 2, /* open although journal and LMDB do not belong together, giving up
+                                   what only the journal held */
 };
 
-/* Zero means the default, so `mlkv_options o = {sizeof o}` is all defaults. Unknown non-zero bytes past a known size are refused. */
+/* Zero means the default, so `mlkv_options o = {sizeof o}` is all defaults. Unknown non-zero bytes
+ * past a known size are refused. */
 typedef struct {
-    size_t size;                     /* sizeof(mlkv_options) */
-    uint32_t flags;                  /* MLKV_READ_ONLY ... */
-    int32_t durability;              /* of every write through this handle; mlkv_durability */
-    size_t cache_bytes;              /* budget of the record cache; default 256 MiB, at most 1/8 of the machine's or cgroup's memory */
-    size_t ring_bytes;               /* size of the journal's ring, a power of two from 64 KiB to 64 GiB; default 256 MiB, 16 MiB in
-                                        memory. Taken by the opener who finds no other process alive; others use what they find */
-    size_t batch_bytes;              /* pages that one LMDB transaction may touch, in bytes; default 256 MiB, at least 1 MiB */
-    uint32_t sync_interval_ms;       /* the journal reaches the disk this often while a process lives; default 1000 */
-    uint32_t lock_timeout_ms;        /* longest wait for another's transaction; default 10000; then MLKV_E_BUSY */
-    size_t compress_threshold_bytes; /* values of this size or more are tried with zstd; default 1024; SIZE_MAX never */
+    size_t size;        /* sizeof(mlkv_options) */
+    uint32_t flags;     /* MLKV_READ_ONLY ... */
+    int32_t durability; /* of every write through this handle; mlkv_durability */
+    size_t cache_bytes; /* budget of the record cache; default 256 MiB, at most 1/8 of the machine's
+                           or cgroup's memory */
+    size_t ring_bytes;  /* size of the journal's ring, a power of two from 64 KiB to 64 GiB; default
+                           256 MiB, 16 MiB in  memory. Taken by the opener who finds no other process
+                           alive; others use what they find */
+    size_t batch_bytes; /* pages that one LMDB transaction may touch, in bytes; default 256 MiB, at
+                           least 1 MiB */
+    uint32_t sync_interval_ms; /* the journal reaches the disk this often while a process lives;
+                                  default 1000 */
+    uint32_t lock_timeout_ms;  /* longest wait for another's transaction; default 10000; then
+                                  MLKV_E_BUSY */
+    size_t compress_threshold_bytes; /* values of this size or more are tried with zstd; default
+                                        1024; SIZE_MAX never */
     int32_t compress_level;          /* zstd level -7..19; 0 means the default, 1 */
     uint32_t reserved;               /* 0 */
 } mlkv_options;
 
-/* Opens the store in the folder `path`, creating folder (0700) and store as needed, and recovering what a crash left. path == NULL is
- * an in-memory store of this process and its forked children: a folder in /dev/shm (or TMPDIR), removed at the last close by the
- * process that made it. options == NULL means defaults. Opening the same folder again in one process shares the instance: the first
- * opener's cache_bytes, batch_bytes and sync_interval_ms hold, durability and flags are each handle's own.
- * Cost: milliseconds; after a crash, the time to replay at most a ring.
- * Returns MLKV_OK; MLKV_E_ARGUMENT (options), MLKV_E_ABSENT_STORE, MLKV_E_PERMISSION, MLKV_E_IO, MLKV_E_FULL, MLKV_E_MEMORY,
- * MLKV_E_VERSION (another format), MLKV_E_MISMATCH (journal and LMDB do not belong together: see MLKV_ACCEPT_LOSS), MLKV_E_RECOVERY
- * (read-only, and a crash left work), MLKV_E_PLATFORM (another pid namespace or pthread ABI shares it), MLKV_E_BUSY, MLKV_E_CORRUPT. */
+/* Opens the store in the folder `path`, creating folder (0700) and store as needed, and recovering
+ * what a crash left. path == NULL is an in-memory store of this process and its forked children: a
+ * folder in /dev/shm (or TMPDIR), removed at the last close by the process that made it. options ==
+ * NULL means defaults. Opening the same folder again in one process shares the instance: the first
+ * opener's cache_bytes, batch_bytes and sync_interval_ms hold, durability and flags are each
+ * handle's own. Cost: milliseconds; after a crash, the time to replay at most a ring. Returns
+ * MLKV_OK; MLKV_E_ARGUMENT (options), MLKV_E_ABSENT_STORE, MLKV_E_PERMISSION, MLKV_E_IO,
+ * MLKV_E_FULL, MLKV_E_MEMORY, MLKV_E_VERSION (another format), MLKV_E_MISMATCH (journal and LMDB do
+ * not belong together: see MLKV_ACCEPT_LOSS), MLKV_E_RECOVERY (read-only, and a crash left work),
+ * MLKV_E_PLATFORM (another pid namespace or pthread ABI shares it), MLKV_E_BUSY, MLKV_E_CORRUPT. */
 MLKV_API int mlkv_open(const char *path, const mlkv_options *options, mlkv **ret_db);
 
-/* Ends a view of any kind. On a live view the last close of the process writes everything to LMDB and marks the store clean if no other
- * process has it open; a transaction is aborted; a snapshot is released. NULL is accepted. Transactions, snapshots and cursors of a
- * live view keep its instance alive until they end. Errors are those of the final write; the handle is gone in any case. */
+/* Ends a view of any kind. On a live view the last close of the process writes everything to LMDB
+ * and marks the store clean if no other process has it open; a transaction is aborted; a snapshot
+ * is released. NULL is accepted. Transactions, snapshots and cursors of a live view keep its
+ * instance alive until they end. Errors are those of the final write; the handle is gone in any
+ * case. */
 MLKV_API int mlkv_close(mlkv *view);
 
-/* Begins a write transaction: takes the store's writer lock, which every writer of every process waits for, until mlkv_commit or
- * mlkv_abort. Reads through it see its own writes; other views see all of them at once after the commit, or none. A second one in the
- * same thread, or a write through another view of the same store by that thread, is MLKV_E_BUSY. Keep it short.
- * Mirrors MULTI, with reads in between as under WATCH, but never retried. Returns MLKV_OK, MLKV_E_READONLY, MLKV_E_BUSY (timeout),
- * MLKV_E_POISONED, MLKV_E_ARGUMENT, MLKV_E_MEMORY, MLKV_E_IO. */
+/* Begins a write transaction: takes the store's writer lock, which every writer of every process
+ * waits for, until mlkv_commit or mlkv_abort. Reads through it see its own writes; other views see
+ * all of them at once after the commit, or none. A second one in the same thread, or a write
+ * through another view of the same store by that thread, is MLKV_E_BUSY. Keep it short. Mirrors
+ * MULTI, with reads in between as under WATCH, but never retried. Returns MLKV_OK, MLKV_E_READONLY,
+ * MLKV_E_BUSY (timeout), MLKV_E_POISONED, MLKV_E_ARGUMENT, MLKV_E_MEMORY, MLKV_E_IO. */
 MLKV_API int mlkv_begin(mlkv *db, mlkv **ret_transaction);
 
-/* Makes the transaction's writes visible, all at once, with the durability of the live view it came from. The handle is freed in any
- * case. A durability that fails after the writes became visible returns its error (MLKV_E_POISONED, MLKV_E_IO, MLKV_E_FULL) although they
- * are visible. MLKV_E_OWNER: called by another thread than began it, or in a forked child (then the handle is kept, for its owner). */
+/* Makes the transaction's writes visible, all at once, with the durability of the live view it came
+ * from. The handle is freed in any case. A durability that fails after the writes became visible
+ * returns its error (MLKV_E_POISONED, MLKV_E_IO, MLKV_E_FULL) although they are visible.
+ * MLKV_E_OWNER: called by another thread than began it, or in a forked child (then the handle is
+ * kept, for its owner). */
 MLKV_API int mlkv_commit(mlkv *transaction);
 
-/* Gives the transaction up. Nothing was changed. Same ownership rules as mlkv_commit. NULL is accepted. */
+/* Gives the transaction up. Nothing was changed. Same ownership rules as mlkv_commit. NULL is
+ * accepted. */
 MLKV_API int mlkv_abort(mlkv *transaction);
 
-/* A consistent view of everything acknowledged so far, that later writes do not change. Waits until LMDB holds it (at most one commit),
- * then reads take no lock at all. An old snapshot keeps LMDB from reusing pages: end it with mlkv_close. Writes through it are
- * MLKV_E_READONLY. Returns MLKV_OK, MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_FULL, MLKV_E_BUSY, MLKV_E_POISONED. */
+/* A consistent view of everything acknowledged so far, that later writes do not change. Waits until
+ * LMDB holds it (at most one commit), then reads take no lock at all. An old snapshot keeps LMDB
+ * from reusing pages: end it with mlkv_close. Writes through it are MLKV_E_READONLY. Returns
+ * MLKV_OK, MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_FULL, MLKV_E_BUSY, MLKV_E_POISONED. */
 MLKV_API int mlkv_snapshot(mlkv *db, mlkv **ret_snapshot);
 
-/* Waits until everything that any process had acknowledged before the call is durable at this level. Mirrors WAITAOF / BGSAVE. */
+/* Waits until everything that any process had acknowledged before the call is durable at this
+ * level. Mirrors WAITAOF / BGSAVE. */
 MLKV_API int mlkv_flush(mlkv *db, mlkv_durability level);
 
-/* What one process sees of its instance. Counters start at 0 when the process opens the store. Any thread; cost O(1). */
+/* What one process sees of its instance. Counters start at 0 when the process opens the store. Any
+ * thread; cost O(1). */
 typedef struct {
-    size_t size;                 /* in: sizeof(mlkv_stats); the library fills at most this much */
-    uint64_t cache_hits;         /* record reads answered by the cache */
-    uint64_t cache_misses;       /* record reads that went on to pending or LMDB */
-    uint64_t pending_hits;       /* of the misses, those answered by the journal */
-    uint64_t cache_bytes;        /* in use */
-    uint64_t cache_bytes_max;    /* the budget */
-    uint64_t ring_bytes;         /* size of the ring */
-    uint64_t ring_used_bytes;    /* written and not yet in LMDB: the applier's lag */
-    uint64_t tail;               /* journal positions: written, in LMDB, on the disk */
+    size_t size;              /* in: sizeof(mlkv_stats); the library fills at most this much */
+    uint64_t cache_hits;      /* record reads answered by the cache */
+    uint64_t cache_misses;    /* record reads that went on to pending or LMDB */
+    uint64_t pending_hits;    /* of the misses, those answered by the journal */
+    uint64_t cache_bytes;     /* in use */
+    uint64_t cache_bytes_max; /* the budget */
+    uint64_t ring_bytes;      /* size of the ring */
+    uint64_t ring_used_bytes; /* written and not yet in LMDB: the applier's lag */
+    uint64_t tail;            /* journal positions: written, in LMDB, on the disk */
     uint64_t applied;
     uint64_t synced;
-    uint64_t frames_appended;    /* by this process */
-    uint64_t frames_caught_up;   /* read from others or from itself */
-    uint64_t batches_applied;    /* LMDB transactions of the applier in this process */
-    uint64_t records_applied;    /* records in them, after duplicates fell away */
-    uint64_t throttled;          /* writes that were slowed because the ring was filling */
-    uint64_t overtaken;          /* times that this process lagged by more than a ring */
-    uint64_t oldest_snapshot_age; /* LMDB transactions since the oldest reader's snapshot, of any process */
-    uint64_t readers;            /* reader slots in use, of any process */
-    uint64_t store_bytes;        /* LMDB's file, pages in use */
-    uint64_t keys;               /* keys in the store */
-    uint64_t blobs_written;      /* immutable blobs that this process wrote */
+    uint64_t frames_appended;     /* by this process */
+    uint64_t frames_caught_up;    /* read from others or from itself */
+    uint64_t batches_applied;     /* LMDB transactions of the applier in this process */
+    uint64_t records_applied;     /* records in them, after duplicates fell away */
+    uint64_t throttled;           /* writes that were slowed because the ring was filling */
+    uint64_t overtaken;           /* times that this process lagged by more than a ring */
+    uint64_t oldest_snapshot_age; /* LMDB transactions since the oldest reader's snapshot, of any
+                                     process */
+    uint64_t readers;             /* reader slots in use, of any process */
+    uint64_t store_bytes;         /* LMDB's file, pages in use */
+    uint64_t keys;                /* keys in the store */
+    uint64_t blobs_written;       /* immutable blobs that this process wrote */
 } mlkv_stats;
 
-/* Fills *stats (its size set by the caller). MLKV_E_ARGUMENT if the size is not one that this library knows. Mirrors INFO. */
+/* Fills *stats (its size set by the caller). MLKV_E_ARGUMENT if the size is not one that this
+ * library knows. Mirrors INFO. */
 MLKV_API int mlkv_stats_get(mlkv *db, mlkv_stats *stats);
 
 typedef struct {
@@ -120,16 +146,20 @@ typedef struct {
     uint64_t blobs;    /* blobs, whose bytes were decoded and compared with their checksums */
     uint64_t bytes;    /* bytes read, keys and values as stored */
     uint64_t problems; /* 0: all is well */
-    uint64_t unclaimed; /* elements of deleted keys and blobs that wait for the cleaner: no problem */
+    uint64_t
+        unclaimed; /* elements of deleted keys and blobs that wait for the cleaner: no problem */
 } mlkv_report;
 
-/* Called for each problem with a sentence that names the record. A non-zero result ends the walk. */
+/* Called for each problem with a sentence that names the record. A non-zero result ends the walk.
+ */
 typedef int (*mlkv_verify_callback)(void *context, const char *problem);
 
-/* Walks every record and blob of a snapshot: classes, order, counts, references, checksums. Cost: reads the whole store, takes no
- * lock while others write. callback may be NULL. Returns MLKV_OK if all is well, MLKV_E_CORRUPT if there were problems (the first is the
- * error's detail, all go to the callback), other errors as they come. */
-MLKV_API int mlkv_verify(mlkv *db, mlkv_verify_callback callback, void *context, mlkv_report *ret_report);
+/* Walks every record and blob of a snapshot: classes, order, counts, references, checksums. Cost:
+ * reads the whole store, takes no lock while others write. callback may be NULL. Returns MLKV_OK if
+ * all is well, MLKV_E_CORRUPT if there were problems (the first is the error's detail, all go to
+ * the callback), other errors as they come. */
+MLKV_API int mlkv_verify(mlkv *db, mlkv_verify_callback callback, void *context,
+                         mlkv_report *ret_report);
 
 MLKV_END_DECLS
 

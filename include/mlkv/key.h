@@ -1,8 +1,9 @@
 /* key.h - keys of any type, and cursors over keys and elements.
  *
- * Keys are any bytes, also none, at most 16 MiB. Views, threads, atomicity and the errors that every call may return are those of
- * string.h: MLKV_E_ARGUMENT, MLKV_E_SIZE, MLKV_E_OWNER, MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT; from mlkv_key_delete also
- * MLKV_E_READONLY, MLKV_E_BUSY, MLKV_E_FULL, MLKV_E_POISONED. A failed call has changed nothing, and its outputs are untouched.
+ * Keys are any bytes, also none, at most 16 MiB. Views, threads, atomicity and the errors that
+ * every call may return are those of string.h: MLKV_E_ARGUMENT, MLKV_E_SIZE, MLKV_E_OWNER,
+ * MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT; from mlkv_key_delete also MLKV_E_READONLY, MLKV_E_BUSY,
+ * MLKV_E_FULL, MLKV_E_POISONED. A failed call has changed nothing, and its outputs are untouched.
  */
 #ifndef MLKV_KEY_H
 #define MLKV_KEY_H
@@ -23,22 +24,27 @@ typedef enum {
 } mlkv_type;
 
 /* How many of n keys exist, as of one moment; a key named twice counts twice. n may be 0.
- * Cost: n record reads, with their cache misses overlapped. Returns MLKV_OK. Mirrors EXISTS. Since 0.1. */
+ * Cost: n record reads, with their cache misses overlapped. Returns MLKV_OK. Mirrors EXISTS. Since
+ * 0.1. */
 MLKV_API int mlkv_key_exists(mlkv *view, const mlkv_slice *keys, size_t n, size_t *ret_count);
 
-/* Deletes n keys of any type, all at once. *ret_deleted (may be NULL): how many there were; a key named twice counts once. n may be 0.
- * Cost: O(1) a key, whatever it holds: its elements are reclaimed in the background, and can never come back. One record read a key,
- * two or three written. Returns MLKV_OK. Mirrors UNLINK, DEL. Since 0.1. */
+/* Deletes n keys of any type, all at once. *ret_deleted (may be NULL): how many there were; a key
+ * named twice counts once. n may be 0. Cost: O(1) a key, whatever it holds: its elements are
+ * reclaimed in the background, and can never come back. One record read a key, two or three
+ * written. Returns MLKV_OK. Mirrors UNLINK, DEL. Since 0.1. */
 MLKV_API int mlkv_key_delete(mlkv *view, const mlkv_slice *keys, size_t n, size_t *ret_deleted);
 
-/* What the key holds; MLKV_TYPE_NONE for a missing key. Cost: one record read. Returns MLKV_OK. Mirrors TYPE. Since 0.1. */
+/* What the key holds; MLKV_TYPE_NONE for a missing key. Cost: one record read. Returns MLKV_OK.
+ * Mirrors TYPE. Since 0.1. */
 MLKV_API int mlkv_key_type(mlkv *view, mlkv_slice key, mlkv_type *ret_type);
 
-/* The number of keys in the store, exactly: a record counts them, kept by every creation and deletion; in a transaction its own
- * included. Cost: O(1), one record read. Returns MLKV_OK. Mirrors DBSIZE. Since 0.1. */
+/* The number of keys in the store, exactly: a record counts them, kept by every creation and
+ * deletion; in a transaction its own included. Cost: O(1), one record read. Returns MLKV_OK.
+ * Mirrors DBSIZE. Since 0.1. */
 MLKV_API int mlkv_key_count(mlkv *view, uint64_t *ret_count);
 
-/* "none", "string", "hash", "list", "set", "zset", "tensor"; "unknown" for any other value. Static storage, any thread. Since 0.1. */
+/* "none", "string", "hash", "list", "set", "zset", "tensor"; "unknown" for any other value. Static
+ * storage, any thread. Since 0.1. */
 MLKV_API const char *mlkv_type_name(mlkv_type type);
 
 /* What a cursor walks over. Values are pinned for ever: they stand in tokens. */
@@ -48,39 +54,44 @@ typedef enum {
     MLKV_SCAN_SET = 2,  /* name: member; value: empty */
 } mlkv_scan_kind;
 
-/* Zero means the default, so `mlkv_query q = {.size = sizeof q}` walks over all keys. Unknown non-zero bytes past a known size are
- * refused. The slices are read during mlkv_cursor_open only. */
+/* Zero means the default, so `mlkv_query q = {.size = sizeof q}` walks over all keys. Unknown
+ * non-zero bytes past a known size are refused. The slices are read during mlkv_cursor_open only.
+ */
 typedef struct {
     size_t size;       /* sizeof(mlkv_query) */
     int32_t kind;      /* mlkv_scan_kind */
     uint32_t reserved; /* 0 */
     mlkv_slice key;    /* the hash or set; ignored for MLKV_SCAN_KEYS */
     mlkv_slice prefix; /* only names that start with it; of any length */
-    mlkv_slice token;  /* resume after this position: from mlkv_cursor_token, of this or another cursor, process or day; empty: from the
-                          start. It holds a name, not a place, so it stays good whatever was written meanwhile */
+    mlkv_slice token;  /* resume after this position: from mlkv_cursor_token, of this or another
+                          cursor, process or day; empty: from the  start. It holds a name, not a
+                          place, so it stays good whatever was written meanwhile */
 } mlkv_query;
 
 typedef struct mlkv_cursor mlkv_cursor;
 
-/* Opens a cursor on a view: it walks over everything as of this moment, whatever is written while it is open (in a transaction: its own
- * writes so far included). No lock is held. Names come in the order of their bytes; names of more than about 480 bytes by their first
- * bytes only. A missing key has nothing to walk over. The cursor is the caller's, ended by mlkv_cursor_close; it belongs to one thread
- * at a time, does not cross a fork, and one on a snapshot or a transaction must be closed before its view ends. Like a snapshot it
- * keeps LMDB from reusing pages: do not keep it for hours.
- * Cost: O(log store) plus the records that are not yet in LMDB and match.
- * Returns MLKV_OK; MLKV_E_TYPE: the key holds another type; MLKV_E_ARGUMENT: also an unknown kind or size, a token of another kind or
- * no token; MLKV_E_BUSY: the key is deleted and made again faster than it can be opened. Mirrors SCAN, HSCAN, SSCAN with MATCH prefix*,
- * but exact: each name once. Since 0.1. */
+/* Opens a cursor on a view: it walks over everything as of this moment, whatever is written while
+ * it is open (in a transaction: its own writes so far included). No lock is held. Names come in the
+ * order of their bytes; names of more than about 480 bytes by their first bytes only. A missing key
+ * has nothing to walk over. The cursor is the caller's, ended by mlkv_cursor_close; it belongs to
+ * one thread at a time, does not cross a fork, and one on a snapshot or a transaction must be
+ * closed before its view ends. Like a snapshot it keeps LMDB from reusing pages: do not keep it for
+ * hours. Cost: O(log store) plus the records that are not yet in LMDB and match. Returns MLKV_OK;
+ * MLKV_E_TYPE: the key holds another type; MLKV_E_ARGUMENT: also an unknown kind or size, a token
+ * of another kind or no token; MLKV_E_BUSY: the key is deleted and made again faster than it can be
+ * opened. Mirrors SCAN, HSCAN, SSCAN with MATCH prefix*, but exact: each name once. Since 0.1. */
 MLKV_API int mlkv_cursor_open(mlkv *view, const mlkv_query *query, mlkv_cursor **ret_cursor);
 
-/* The next name, and its value unless ret_value is NULL. Both are the cursor's and live until the next call on it.
- * Cost: 40-100 ns a record; a compressed or large value is decoded in addition.
- * Returns MLKV_OK; MLKV_ABSENT: the end, again at every further call; MLKV_E_CORRUPT (the next call goes on behind the bad record),
- * MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_OWNER (in a forked child). Since 0.1. */
+/* The next name, and its value unless ret_value is NULL. Both are the cursor's and live until the
+ * next call on it. Cost: 40-100 ns a record; a compressed or large value is decoded in addition.
+ * Returns MLKV_OK; MLKV_ABSENT: the end, again at every further call; MLKV_E_CORRUPT (the next call
+ * goes on behind the bad record), MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_OWNER (in a forked child). Since
+ * 0.1. */
 MLKV_API int mlkv_cursor_next(mlkv_cursor *cursor, mlkv_slice *ret_name, mlkv_slice *ret_value);
 
-/* Where the cursor stands, after the last name returned: some 2 to 512 bytes for mlkv_query.token; empty if it stands at the start.
- * They replace the content of *ret_token, which is the caller's. Cost: a copy. Returns MLKV_OK, MLKV_E_MEMORY. Since 0.1. */
+/* Where the cursor stands, after the last name returned: some 2 to 512 bytes for mlkv_query.token;
+ * empty if it stands at the start. They replace the content of *ret_token, which is the caller's.
+ * Cost: a copy. Returns MLKV_OK, MLKV_E_MEMORY. Since 0.1. */
 MLKV_API int mlkv_cursor_token(mlkv_cursor *cursor, mlkv_buffer *ret_token);
 
 /* Ends a cursor. NULL is accepted. Since 0.1. */

@@ -1,10 +1,10 @@
 /* fault.c - where a test makes the process die, pause or fail. Nothing of it is in a release build.
  *
  * State: for each point what is armed there (action, passings left, argument), and where passings
- * are counted, if anywhere.
+ * are counted, if anywhere, and who observes them.
  *
  * Invariants:
- *  1. A point that is not armed costs two relaxed loads.
+ *  1. A point that is neither armed nor observed costs three loads.
  *  2. Arming publishes the action last (release), so whoever sees the action sees its argument and
  * count.
  *  3. Of several threads that pass an armed point, exactly one is the pass-th: the count goes down
@@ -32,6 +32,7 @@ typedef struct {
 
 static armed_point armed[FAULT_COUNT];
 static uint64_t *placed_counters;
+static fault_observer placed_observer;
 
 static const char *const fault_names[FAULT_COUNT] = {
 #define FAULT_NAME(name) #name,
@@ -59,6 +60,11 @@ void fault_counters_place(uint64_t *counters)
     __atomic_store_n(&placed_counters, counters, __ATOMIC_RELEASE);
 }
 
+void fault_observe(fault_observer observer)
+{
+    __atomic_store_n(&placed_observer, observer, __ATOMIC_RELEASE);
+}
+
 const char *fault_name(fault_point point)
 {
     return (unsigned)point < FAULT_COUNT ? fault_names[point] : "unknown";
@@ -84,6 +90,9 @@ static int act(armed_point *at, int action, int64_t left)
 
 int fault_pass(fault_point point)
 {
+    fault_observer observer = __atomic_load_n(&placed_observer, __ATOMIC_ACQUIRE);
+    if (observer != NULL)
+        observer(point);
     uint64_t *counters = __atomic_load_n(&placed_counters, __ATOMIC_ACQUIRE);
     if (counters != NULL) {
         __atomic_fetch_add(&counters[point], 1, __ATOMIC_RELAXED);

@@ -58,6 +58,10 @@ void fault_disarm_all(void);
 /* Counters of passings, FAULT_COUNT of them, from now on kept in `counters` (shared memory of a test),
  * plus the last point passed in counters[FAULT_COUNT]. */
 void fault_counters_place(uint64_t *counters);
+/* From now on `observer` is called at each passing of any point, in the passing thread, before the
+ * point does anything else; NULL: nobody. It must not pass a point itself. */
+typedef void (*fault_observer)(fault_point point);
+void fault_observe(fault_observer observer);
 const char *fault_name(fault_point point);
 int fault_pass(fault_point point); /* 0 or an errno */
 #define FAULT_POINT(name) ((void)fault_pass(FAULT_##name))

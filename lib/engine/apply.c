@@ -1,9 +1,12 @@
-/* apply.c - frames of (applied, tail] into LMDB, in one transaction that ends on a frame boundary and carries the new position.
+/* apply.c - frames of (applied, tail] into LMDB, in one transaction that ends on a frame boundary
+ * and carries the new position.
  *
- * R3: `applied` is read inside the write transaction, the tail after it; every drain, even an empty one, raises the header's applied to LMDB's. If LMDB turns out to be
- * ahead of the header, somebody died between commit and raise: LMDB is synced by force before the header moves (R7).
- * A batch is bounded by the pages it may touch (options.batch_bytes), so that LMDB never spills.
- * Locks: LMDB's write lock (one applier at a time, whichever process), under the drain lock, by which callers of one process share a commit.
+ * R3: `applied` is read inside the write transaction, the tail after it; every drain, even an empty
+ * one, raises the header's applied to LMDB's. If LMDB turns out to be ahead of the header, somebody
+ * died between commit and raise: LMDB is synced by force before the header moves (R7). A batch is
+ * bounded by the pages it may touch (options.batch_bytes), so that LMDB never spills. Locks: LMDB's
+ * write lock (one applier at a time, whichever process), under the drain lock, by which callers of
+ * one process share a commit.
  */
 #include "engine/engine.h"
 
@@ -24,7 +27,9 @@ static int collect_frames(engine *self, collected *into, store_position *positio
         journal_frame frame;
         result = journal_borrow_frame(log, position->applied, tail, &frame);
         if (result == MLKV_ABSENT)
-            result = error_set(MLKV_E_CORRUPT, "journal: the frame at %llu is gone before it was applied", (unsigned long long)position->applied);
+            result = error_set(MLKV_E_CORRUPT,
+                               "journal: the frame at %llu is gone before it was applied",
+                               (unsigned long long)position->applied);
         if (result == MLKV_OK)
             result = collect_add(into, &frame);
         if (result == MLKV_OK)
@@ -48,7 +53,8 @@ static int announce(engine *self, uint64_t applied)
 }
 
 /* Inside the write transaction: 0 filled, MLKV_ABSENT nothing to do. */
-static int fill(engine *self, store_write *write, collected *into, uint64_t *ret_end, bool *ret_more)
+static int fill(engine *self, store_write *write, collected *into, uint64_t *ret_end,
+                bool *ret_more)
 {
     journal *log = engine_journal(self);
     store_position position;
@@ -98,7 +104,8 @@ static int apply_once(engine *self, bool *ret_more)
         FAULT_POINT(APPLY_RAISED);
         atomic_fetch_add_explicit(&self->counters.batches_applied, 1, memory_order_relaxed);
     } else if (result == MLKV_E_IO || result == MLKV_E_POISONED) {
-        journal_poison(engine_journal(self), mlkv_error_detail()); /* what the disk holds is unknown now */
+        journal_poison(engine_journal(self),
+                       mlkv_error_detail()); /* what the disk holds is unknown now */
     }
 done:
     collect_destroy(into);

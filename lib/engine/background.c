@@ -1,10 +1,12 @@
 /* background.c - the engine's two threads.
  *
- * The applier moves frames into LMDB once the ring is a quarter full, or when something has waited for IDLE_APPLY_MS; one process at a time (the journal's applier lock).
- * The keeper syncs the journal every sync_interval_ms, keeps an idle process caught up, and lets the cleaners work a little.
- * Both poll at intervals that no reader or writer pays for, and are woken early through conditions. Errors are not theirs to report: the next call that needs what
- * failed meets it itself.
- * Locks: background_lock guards stopping and the conditions; none of the engine's other locks is taken inside it.
+ * The applier moves frames into LMDB once the ring is a quarter full, or when something has waited
+ * for IDLE_APPLY_MS; one process at a time (the journal's applier lock). The keeper syncs the
+ * journal every sync_interval_ms, keeps an idle process caught up, and lets the cleaners work a
+ * little. Both poll at intervals that no reader or writer pays for, and are woken early through
+ * conditions. Errors are not theirs to report: the next call that needs what failed meets it
+ * itself. Locks: background_lock guards stopping and the conditions; none of the engine's other
+ * locks is taken inside it.
  */
 #include "engine/engine.h"
 
@@ -18,9 +20,10 @@
 
 enum {
     APPLIER_POLL_MS = 20,
-    IDLE_APPLY_MS = 500,    /* something acknowledged reaches LMDB about this soon, even in a quiet store */
-    QUARTER = 4,            /* the applier begins when the ring is this part full */
-    KEEPER_POLL_MS = 10,    /* how far an idle process may lag: 10 ms of frames */
+    IDLE_APPLY_MS =
+        500,     /* something acknowledged reaches LMDB about this soon, even in a quiet store */
+    QUARTER = 4, /* the applier begins when the ring is this part full */
+    KEEPER_POLL_MS = 10, /* how far an idle process may lag: 10 ms of frames */
     CLEAN_INTERVAL_MS = 250,
     NOTES_INTERVAL_MS = 30000,
     CLEAN_STEPS_MAX = 8,
@@ -34,8 +37,10 @@ void engine_set_cleaner(engine_cleaner cleaner)
     atomic_store(&cleaner_of_types, cleaner);
 }
 
-/* Waits for the condition, the time, or until *asked (may be NULL), which it resets; false when the engine stops. */
-static bool wait_for(engine *self, pthread_cond_t *condition, uint32_t milliseconds, _Atomic bool *asked)
+/* Waits for the condition, the time, or until *asked (may be NULL), which it resets; false when the
+ * engine stops. */
+static bool wait_for(engine *self, pthread_cond_t *condition, uint32_t milliseconds,
+                     _Atomic bool *asked)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
@@ -81,13 +86,16 @@ static void *applier_main(void *argument)
     engine *self = argument;
     journal *log = engine_journal(self);
     uint64_t seen = journal_applied(log), since = clock_monotonic_ns(), failures = 0;
-    while (wait_for(self, &self->applier_wake, failures != 0 ? 500 : APPLIER_POLL_MS, &self->applier_asked)) {
-        uint64_t applied = journal_applied(log), lag = journal_tail(log) - applied, now = clock_monotonic_ns();
+    while (wait_for(self, &self->applier_wake, failures != 0 ? 500 : APPLIER_POLL_MS,
+                    &self->applier_asked)) {
+        uint64_t applied = journal_applied(log), lag = journal_tail(log) - applied,
+                 now = clock_monotonic_ns();
         if (applied != seen || lag == 0) {
             seen = applied;
             since = now;
         }
-        if (lag >= journal_ring_bytes(log) / QUARTER || (lag != 0 && now - since > (uint64_t)IDLE_APPLY_MS * 1000000))
+        if (lag >= journal_ring_bytes(log) / QUARTER ||
+            (lag != 0 && now - since > (uint64_t)IDLE_APPLY_MS * 1000000))
             failures = apply_noted(self) == MLKV_OK ? 0 : failures + 1;
     }
     return NULL;
@@ -108,11 +116,14 @@ static void sync_if_due(engine *self, uint64_t *last_ns)
 static void clean_if_due(engine *self, uint64_t *last_ns, uint64_t *notes_ns)
 {
     uint64_t now = clock_monotonic_ns();
-    if (now - *last_ns < (uint64_t)CLEAN_INTERVAL_MS * 1000000 || journal_check(engine_journal(self)) != MLKV_OK)
+    if (now - *last_ns < (uint64_t)CLEAN_INTERVAL_MS * 1000000 ||
+        journal_check(engine_journal(self)) != MLKV_OK)
         return;
     *last_ns = now;
     engine_cleaner cleaner = atomic_load(&cleaner_of_types);
-    for (int i = 0; cleaner != NULL && i < CLEAN_STEPS_MAX && !is_stopping(self) && cleaner(self) == MLKV_OK; i++)
+    for (int i = 0;
+         cleaner != NULL && i < CLEAN_STEPS_MAX && !is_stopping(self) && cleaner(self) == MLKV_OK;
+         i++)
         ;
     (void)engine_clean_waste(self);
     if (*notes_ns == 0 || now - *notes_ns > (uint64_t)NOTES_INTERVAL_MS * 1000000) {
@@ -121,7 +132,8 @@ static void clean_if_due(engine *self, uint64_t *last_ns, uint64_t *notes_ns)
     }
 }
 
-/* How far the ring's pages are present in this process: it begins where the process came in, and ends a lap later. */
+/* How far the ring's pages are present in this process: it begins where the process came in, and
+ * ends a lap later. */
 typedef struct {
     uint64_t start, reached;
 } prefaulted;
@@ -144,7 +156,8 @@ static void prefault(engine *self, prefaulted *pages)
 static void *keeper_main(void *argument)
 {
     engine *self = argument;
-    uint64_t synced_ns = clock_monotonic_ns(), cleaned_ns = synced_ns, notes_ns = 0, checked_ns = synced_ns;
+    uint64_t synced_ns = clock_monotonic_ns(), cleaned_ns = synced_ns, notes_ns = 0,
+             checked_ns = synced_ns;
     prefaulted pages = {0};
     if (!self->options.read_only)
         pages.start = pages.reached = journal_tail(engine_journal(self));

@@ -1,8 +1,9 @@
 /* batch.c - see batch.h.
  *
- * Small batches (nearly all: one to a few records) are searched linearly by hash; from LINEAR_MAX entries on a table is kept.
- * Invariants: 1 every entry's offset is a multiple of 8 and points to a whole encoded record. 2 no two entries have the same key.
- * 3 bytes.size = the sizes of all entries' records + dead_bytes. No locks: a batch belongs to one thread.
+ * Small batches (nearly all: one to a few records) are searched linearly by hash; from LINEAR_MAX
+ * entries on a table is kept. Invariants: 1 every entry's offset is a multiple of 8 and points to a
+ * whole encoded record. 2 no two entries have the same key. 3 bytes.size = the sizes of all
+ * entries' records + dead_bytes. No locks: a batch belongs to one thread.
  */
 #include "engine/batch.h"
 
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 
 enum {
-    LINEAR_MAX = 12,              /* as many hashes as two cache lines of entries show at a glance */
+    LINEAR_MAX = 12, /* as many hashes as two cache lines of entries show at a glance */
     KEPT_BYTES_MAX = 4 * 1 << 20, /* memory a thread keeps between operations */
     KEPT_ENTRIES_MAX = 4096,
 };
@@ -45,12 +46,15 @@ void batch_clear(batch *self)
 
 mlkv_slice batch_key(const batch *self, const batch_entry *entry)
 {
-    return slice_of((const unsigned char *)self->bytes.data + entry->offset + FRAME_RECORD_HEADER_SIZE, entry->key_size);
+    return slice_of((const unsigned char *)self->bytes.data + entry->offset +
+                        FRAME_RECORD_HEADER_SIZE,
+                    entry->key_size);
 }
 
 mlkv_slice batch_value(const batch *self, const batch_entry *entry)
 {
-    return slice_of((const unsigned char *)self->bytes.data + entry->offset + FRAME_RECORD_HEADER_SIZE + entry->key_size,
+    return slice_of((const unsigned char *)self->bytes.data + entry->offset +
+                        FRAME_RECORD_HEADER_SIZE + entry->key_size,
                     entry->value_size);
 }
 
@@ -68,7 +72,8 @@ static batch_entry *find(const batch *self, uint64_t hash, mlkv_slice key)
         }
         return NULL;
     }
-    for (size_t i = hash & (self->table_size - 1); self->table[i] != 0; i = (i + 1) & (self->table_size - 1)) {
+    for (size_t i = hash & (self->table_size - 1); self->table[i] != 0;
+         i = (i + 1) & (self->table_size - 1)) {
         batch_entry *entry = &self->entries[self->table[i] - 1];
         if (entry_is(self, entry, hash, key))
             return entry;
@@ -129,7 +134,8 @@ static size_t entry_size(const batch_entry *entry)
 }
 
 /* Makes room for a record at the end of bytes and writes header, key and padding. */
-static int write_record(batch *self, mlkv_slice key, size_t value_size, bool is_delete, size_t *ret_offset)
+static int write_record(batch *self, mlkv_slice key, size_t value_size, bool is_delete,
+                        size_t *ret_offset)
 {
     size_t size = frame_record_size(key.size, value_size), offset = self->bytes.size;
     unsigned char *to = buffer_extend(&self->bytes, size);
@@ -146,7 +152,8 @@ static int write_record(batch *self, mlkv_slice key, size_t value_size, bool is_
     return MLKV_OK;
 }
 
-static int add(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, bool is_delete, size_t *ret_offset)
+static int add(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, bool is_delete,
+               size_t *ret_offset)
 {
     if (value_size > UINT32_MAX - 1024)
         return error_set(MLKV_E_SIZE, "a record of %zu bytes", value_size);
@@ -172,12 +179,14 @@ static int add(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, bo
     return MLKV_OK;
 }
 
-int batch_put(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, unsigned char **ret_value)
+int batch_put(batch *self, uint64_t hash, mlkv_slice key, size_t value_size,
+              unsigned char **ret_value)
 {
     size_t offset = 0;
     int result = add(self, hash, key, value_size, false, &offset);
     if (result == MLKV_OK)
-        *ret_value = (unsigned char *)self->bytes.data + offset + FRAME_RECORD_HEADER_SIZE + key.size;
+        *ret_value =
+            (unsigned char *)self->bytes.data + offset + FRAME_RECORD_HEADER_SIZE + key.size;
     return result;
 }
 
@@ -193,7 +202,8 @@ int batch_merge(batch *self, const batch *from)
         const batch_entry *entry = &from->entries[i];
         mlkv_slice key = batch_key(from, entry), value = batch_value(from, entry);
         unsigned char *to = NULL;
-        int result = entry->is_delete ? batch_delete(self, entry->hash, key) : batch_put(self, entry->hash, key, value.size, &to);
+        int result = entry->is_delete ? batch_delete(self, entry->hash, key)
+                                      : batch_put(self, entry->hash, key, value.size, &to);
         if (result != MLKV_OK)
             return result;
         if (!entry->is_delete)
@@ -216,7 +226,8 @@ int batch_payload(batch *self, mlkv_slice *ret_payload)
         unsigned char *to = squeezed.data;
         for (size_t i = 0; i < self->count; i++) {
             size_t size = entry_size(&self->entries[i]);
-            memcpy(to + squeezed.size, (unsigned char *)self->bytes.data + self->entries[i].offset, size);
+            memcpy(to + squeezed.size, (unsigned char *)self->bytes.data + self->entries[i].offset,
+                   size);
             self->entries[i].offset = squeezed.size;
             squeezed.size += size;
         }

@@ -1,7 +1,8 @@
-/* batch.h - the records that one operation or transaction puts and deletes, the newest of each key, already in the form of a frame's payload.
+/* batch.h - the records that one operation or transaction puts and deletes, the newest of each key,
+ * already in the form of a frame's payload.
  *
- * Owned by one thread. Bytes: encoded records (journal.h) in `bytes`; an entry for each key points to its newest record there; what a later put
- * outgrew is dead and squeezed out by batch_payload.
+ * Owned by one thread. Bytes: encoded records (journal.h) in `bytes`; an entry for each key points
+ * to its newest record there; what a later put outgrew is dead and squeezed out by batch_payload.
  */
 #ifndef MLKV_ENGINE_BATCH_H
 #define MLKV_ENGINE_BATCH_H
@@ -29,8 +30,10 @@ typedef struct {
 void batch_clear(batch *self); /* keeps the memory, unless it is much */
 void batch_done(batch *self);
 
-/* A record of size value_size whose value is to be written at *ret_value. Values of 4 GiB and more: MLKV_E_SIZE. */
-int batch_put(batch *self, uint64_t hash, mlkv_slice key, size_t value_size, unsigned char **ret_value);
+/* A record of size value_size whose value is to be written at *ret_value. Values of 4 GiB and more:
+ * MLKV_E_SIZE. */
+int batch_put(batch *self, uint64_t hash, mlkv_slice key, size_t value_size,
+              unsigned char **ret_value);
 int batch_delete(batch *self, uint64_t hash, mlkv_slice key);
 /* The newest record of the key, or NULL. */
 const batch_entry *batch_find(const batch *self, uint64_t hash, mlkv_slice key);

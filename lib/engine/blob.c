@@ -1,11 +1,13 @@
-/* blob.c - immutable large data: written into LMDB directly, before anything refers to it (I8), and read back in pieces.
+/* blob.c - immutable large data: written into LMDB directly, before anything refers to it (I8), and
+ * read back in pieces.
  *
- * Writing: the first commit of a blob carries its note (N: which session wrote it) and its first pieces, further commits the rest; several blobs share
- * commits. A crash leaves pieces under a noted id that no R record knows: an orphan, which clean.c deletes once the session is dead. When a small frame then makes
- * the references visible, it puts R = 1; the note goes later, whenever it is convenient.
- * Ids come from LMDB's own counter (I9), taken a range at a time.
- * A commit is bounded (COMMIT_BYTES), so that LMDB never spills and the writers' drain is not kept waiting for long.
- * Locks: blob_lock for the range of ids; LMDB's write lock for a commit; no other.
+ * Writing: the first commit of a blob carries its note (N: which session wrote it) and its first
+ * pieces, further commits the rest; several blobs share commits. A crash leaves pieces under a
+ * noted id that no R record knows: an orphan, which clean.c deletes once the session is dead. When
+ * a small frame then makes the references visible, it puts R = 1; the note goes later, whenever it
+ * is convenient. Ids come from LMDB's own counter (I9), taken a range at a time. A commit is
+ * bounded (COMMIT_BYTES), so that LMDB never spills and the writers' drain is not kept waiting for
+ * long. Locks: blob_lock for the range of ids; LMDB's write lock for a commit; no other.
  */
 #include "engine/engine.h"
 
@@ -17,9 +19,10 @@
 #include "base/record.h"
 
 enum {
-    ID_RANGE = 256,           /* ids taken from LMDB at once: one commit for so many blobs */
-    COMMIT_BYTES = 32 << 20,  /* encoded bytes of one LMDB transaction */
-    PIECE_SIZE = 1 << 20,     /* raw bytes of a piece: LMDB's free list degrades with many different run lengths, so there is one */
+    ID_RANGE = 256,          /* ids taken from LMDB at once: one commit for so many blobs */
+    COMMIT_BYTES = 32 << 20, /* encoded bytes of one LMDB transaction */
+    PIECE_SIZE = 1 << 20, /* raw bytes of a piece: LMDB's free list degrades with many different run
+                             lengths, so there is one */
     BLOB_KEY_SIZE = 13,
     NOTE_KEY_SIZE = 9,
 };
@@ -89,12 +92,15 @@ static int put_pieces(writer *w, store_write *write)
     for (size_t i = 0; i < w->pieces.size / sizeof *pieces && result == MLKV_OK; i++) {
         unsigned char key[BLOB_KEY_SIZE], session[8];
         blob_key(pieces[i].id, pieces[i].piece, key);
-        result = store_write_put(write, slice_of(key, sizeof key), slice_of((unsigned char *)w->bytes.data + pieces[i].offset, pieces[i].size),
-                                 slice_of(NULL, 0));
+        result = store_write_put(
+            write, slice_of(key, sizeof key),
+            slice_of((unsigned char *)w->bytes.data + pieces[i].offset, pieces[i].size),
+            slice_of(NULL, 0));
         if (result == MLKV_OK && pieces[i].piece == 0) {
             note_key(pieces[i].id, key);
             store_le64(session, liveness_session(w->engine->liveness));
-            result = store_write_put(write, slice_of(key, NOTE_KEY_SIZE), slice_of(session, sizeof session), slice_of(NULL, 0));
+            result = store_write_put(write, slice_of(key, NOTE_KEY_SIZE),
+                                     slice_of(session, sizeof session), slice_of(NULL, 0));
         }
     }
     return result;
@@ -123,9 +129,12 @@ static int write_one(writer *w, mlkv_slice raw, const cell_blob *blob)
 {
     int result = MLKV_OK;
     for (uint32_t i = 0; i < blob->pieces && result == MLKV_OK; i++) {
-        size_t start = (size_t)i * PIECE_SIZE, size = raw.size - start < PIECE_SIZE ? raw.size - start : PIECE_SIZE;
+        size_t start = (size_t)i * PIECE_SIZE,
+               size = raw.size - start < PIECE_SIZE ? raw.size - start : PIECE_SIZE;
         pending_piece piece = {blob->id, i, w->bytes.size, 0};
-        result = blob_piece_encode(&w->engine->options.cells, blob->id, i, slice_of((const unsigned char *)raw.data + start, size), &w->bytes);
+        result =
+            blob_piece_encode(&w->engine->options.cells, blob->id, i,
+                              slice_of((const unsigned char *)raw.data + start, size), &w->bytes);
         piece.size = w->bytes.size - piece.offset;
         if (result == MLKV_OK)
             result = buffer_append(&w->pieces, &piece, sizeof piece);
@@ -168,7 +177,8 @@ int engine_blobs_write(engine *self, const mlkv_slice *raws, size_t n, cell_blob
     return result;
 }
 
-int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, size_t size, void *to)
+int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, size_t size,
+                     void *to)
 {
     unsigned char key[BLOB_KEY_SIZE], *out = to;
     mlkv_buffer whole = {0};
@@ -177,7 +187,8 @@ int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, s
         uint32_t piece = (uint32_t)(offset / blob->piece_size);
         size_t skip = offset % blob->piece_size;
         uint64_t start = (uint64_t)piece * blob->piece_size;
-        size_t raw_size = blob->size - start < blob->piece_size ? (size_t)(blob->size - start) : blob->piece_size;
+        size_t raw_size =
+            blob->size - start < blob->piece_size ? (size_t)(blob->size - start) : blob->piece_size;
         size_t part = raw_size - skip < size ? raw_size - skip : size;
         mlkv_slice stored;
         blob_key(blob->id, piece, key);

@@ -1,14 +1,19 @@
-/* catchup.c - taking frames of the journal into this process: pending first, then the cache, the cursor last.
+/* catchup.c - taking frames of the journal into this process: pending first, then the cache, the
+ * cursor last.
  *
- * Order within a frame, and why: pending before cache, because a reader notes the cache's position before it looks anywhere (R1). If the cache were raised
- * first, a reader could note the raised position, miss in pending, read an old value from LMDB and be allowed to fill the cache with it.
- * `reaching` is raised before the first change, so that a reader of several records can tell that what it read may be half of a frame.
- * A marker frame says that LMDB was changed behind the journal: everything cached is void.
+ * Order within a frame, and why: pending before cache, because a reader notes the cache's position
+ * before it looks anywhere (R1). If the cache were raised first, a reader could note the raised
+ * position, miss in pending, read an old value from LMDB and be allowed to fill the cache with it.
+ * `reaching` is raised before the first change, so that a reader of several records can tell that
+ * what it read may be half of a frame. A marker frame says that LMDB was changed behind the
+ * journal: everything cached is void.
  *
- * Overtaken (R5): if the ring has been reused past the cursor, everything lost is in LMDB. Raise every shard, empty the cache, drop pending, the
- * cursor last. A process that is overtaken several times in a row catches up under the writer lock, where nobody can overtake it.
+ * Overtaken (R5): if the ring has been reused past the cursor, everything lost is in LMDB. Raise
+ * every shard, empty the cache, drop pending, the cursor last. A process that is overtaken several
+ * times in a row catches up under the writer lock, where nobody can overtake it.
  *
- * Locks: the catch-up lock around all of it. Memory is reserved before a frame is begun, so that nothing fails half-way.
+ * Locks: the catch-up lock around all of it. Memory is reserved before a frame is begun, so that
+ * nothing fails half-way.
  */
 #include "engine/engine.h"
 
@@ -63,10 +68,12 @@ static int take_frame(engine *self, const journal_frame *frame)
     while ((result = journal_next_record(frame, &offset, &record)) == MLKV_OK) {
         uint64_t hash = hash_key(record.key.data, record.key.size);
         pending_add(target, hash, record.key, record.position);
-        cache_update(self->cache, hash, record.key, record.value, record.is_delete, frame->end, false);
+        cache_update(self->cache, hash, record.key, record.value, record.is_delete, frame->end,
+                     false);
     }
     if (result < 0)
-        return result; /* cannot be: the frame was validated; the cursor stays, and nothing was lost */
+        return result; /* cannot be: the frame was validated; the cursor stays, and nothing was lost
+                        */
     arrive(self, frame->end);
     return MLKV_OK;
 }
@@ -76,7 +83,8 @@ static int take_overtaking(engine *self)
 {
     uint64_t applied = journal_applied(engine_journal(self));
     if (applied <= engine_cursor(self))
-        return error_set(MLKV_E_CORRUPT, "journal: bytes at %llu are gone, but LMDB holds only %llu",
+        return error_set(MLKV_E_CORRUPT,
+                         "journal: bytes at %llu are gone, but LMDB holds only %llu",
                          (unsigned long long)engine_cursor(self), (unsigned long long)applied);
     atomic_fetch_add_explicit(&self->counters.overtaken, 1, memory_order_relaxed);
     restart_at(self, applied);
@@ -93,7 +101,8 @@ static int take_frames(engine *self, uint64_t target, int overtakings_max)
     int result = MLKV_OK;
     while (result == MLKV_OK && engine_cursor(self) < target) {
         journal_frame frame;
-        result = journal_read_frame(source, engine_cursor(self), journal_tail(source), &self->frame_buffer, &frame);
+        result = journal_read_frame(source, engine_cursor(self), journal_tail(source),
+                                    &self->frame_buffer, &frame);
         if (result == MLKV_ABSENT) {
             if (++overtakings > overtakings_max)
                 break;
@@ -133,11 +142,13 @@ int engine_catch_up_locked(engine *self)
     int result = take_frames(self, tail, OVERTAKEN_MAX);
     lock_release(&self->catchup_lock);
     if (result == MLKV_ABSENT)
-        return error_set(MLKV_E_CORRUPT, "journal: a frame below the tail is not there although nobody writes");
+        return error_set(MLKV_E_CORRUPT,
+                         "journal: a frame below the tail is not there although nobody writes");
     return result;
 }
 
-/* The fast way for the writer's own frame: no copy out of the ring, and what was just written is likely to be read. */
+/* The fast way for the writer's own frame: no copy out of the ring, and what was just written is
+ * likely to be read. */
 void engine_take_own(engine *self, const batch *records, uint64_t start, uint64_t end)
 {
     lock_take(&self->catchup_lock);
@@ -149,7 +160,8 @@ void engine_take_own(engine *self, const batch *records, uint64_t start, uint64_
             const batch_entry *entry = &records->entries[i];
             mlkv_slice key = batch_key(records, entry);
             pending_add(self->pending, entry->hash, key, start + FRAME_HEADER_SIZE + entry->offset);
-            cache_update(self->cache, entry->hash, key, batch_value(records, entry), entry->is_delete, end, true);
+            cache_update(self->cache, entry->hash, key, batch_value(records, entry),
+                         entry->is_delete, end, true);
         }
         arrive(self, end);
     }

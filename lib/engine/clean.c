@@ -1,11 +1,13 @@
 /* clean.c - blobs that nobody needs any more.
  *
- * Waste (W): a blob whose reference count reached 0, which is final (R8). Its pieces and its note are deleted from LMDB directly, then W by an ordinary write. A crash in between
- * repeats it. A reader that still holds the reference finds the piece missing, and reads the record again.
- * Notes (N): of a session that is dead (its liveness lock is free). All its frames are visible then, so after catching up: R or W known: the note alone goes. Neither: an
- * orphan, pieces and note go. Of this session: only notes whose blob has R, when asked for at the last close.
- * Work is bounded per call, and each LMDB transaction by IDS_MAX blobs' pieces.
- * Locks: LMDB's write lock; the writer lock for the deletion of W records, never both.
+ * Waste (W): a blob whose reference count reached 0, which is final (R8). Its pieces and its note
+ * are deleted from LMDB directly, then W by an ordinary write. A crash in between repeats it. A
+ * reader that still holds the reference finds the piece missing, and reads the record again. Notes
+ * (N): of a session that is dead (its liveness lock is free). All its frames are visible then, so
+ * after catching up: R or W known: the note alone goes. Neither: an orphan, pieces and note go. Of
+ * this session: only notes whose blob has R, when asked for at the last close. Work is bounded per
+ * call, and each LMDB transaction by IDS_MAX blobs' pieces. Locks: LMDB's write lock; the writer
+ * lock for the deletion of W records, never both.
  */
 #include "engine/engine.h"
 
@@ -24,8 +26,10 @@ static void id_key(int class, uint64_t id, unsigned char ret_key[ID_KEY_SIZE])
     store_be64(ret_key + 1, id);
 }
 
-/* The ids of LMDB's records of a class, from `from` on, at most IDS_MAX; with the sessions of notes. */
-static int list_ids(engine *self, int class, uint64_t from, uint64_t *ret_ids, uint64_t *ret_sessions, size_t *ret_count)
+/* The ids of LMDB's records of a class, from `from` on, at most IDS_MAX; with the sessions of
+ * notes. */
+static int list_ids(engine *self, int class, uint64_t from, uint64_t *ret_ids,
+                    uint64_t *ret_sessions, size_t *ret_count)
 {
     store_read *read = NULL;
     store_cursor *cursor = NULL;
@@ -38,7 +42,8 @@ static int list_ids(engine *self, int class, uint64_t from, uint64_t *ret_ids, u
     id_key(class, from, start);
     if (result == MLKV_OK)
         result = store_cursor_seek(cursor, slice_of(start, sizeof start), &key, &value);
-    while (result == MLKV_OK && count < IDS_MAX && key.size == ID_KEY_SIZE && ((const unsigned char *)key.data)[0] == class) {
+    while (result == MLKV_OK && count < IDS_MAX && key.size == ID_KEY_SIZE &&
+           ((const unsigned char *)key.data)[0] == class) {
         ret_ids[count] = load_be64((const unsigned char *)key.data + 1);
         if (ret_sessions != NULL)
             ret_sessions[count] = value.size == 8 ? load_le64(value.data) : 0;
@@ -83,7 +88,8 @@ static int doomed_add(doomed *self, mlkv_slice key)
     doomed_key copy = {.size = (unsigned char)key.size};
     memcpy(copy.bytes, key.data, key.size);
     int result = buffer_append(&self->keys, &copy, sizeof copy);
-    return result == MLKV_OK && self->keys.size / sizeof copy >= KEYS_MAX ? doomed_flush(self) : result;
+    return result == MLKV_OK && self->keys.size / sizeof copy >= KEYS_MAX ? doomed_flush(self)
+                                                                          : result;
 }
 
 /* Flushes and frees; `result` so far, or the flush's. */
@@ -102,7 +108,8 @@ static int doom_note(doomed *list, uint64_t id)
     return doomed_add(list, slice_of(key, sizeof key));
 }
 
-/* All pieces of a blob that LMDB holds, then its note: while pieces are left, so is what tells of them. */
+/* All pieces of a blob that LMDB holds, then its note: while pieces are left, so is what tells of
+ * them. */
 static int doom_blob(doomed *list, uint64_t id)
 {
     store_read *read = NULL;
@@ -166,7 +173,8 @@ static int has_record(engine *self, int class, uint64_t id)
         uint64_t cursor;
         result = engine_read_begin(self, &cursor);
         if (result == MLKV_OK)
-            result = engine_get(self, cursor, hash_key(key, sizeof key), slice_of(key, sizeof key), &value);
+            result = engine_get(self, cursor, hash_key(key, sizeof key), slice_of(key, sizeof key),
+                                &value);
     } while (result == ENGINE_AGAIN && ++tries < 100);
     mlkv_buffer_free(&value);
     return result == ENGINE_AGAIN ? MLKV_E_BUSY : result;
@@ -181,7 +189,8 @@ int engine_clean_waste(engine *self)
         return result != MLKV_OK ? result : MLKV_ABSENT;
     doomed list = {.engine = self};
     for (size_t i = 0; i < count && result == MLKV_OK; i++) {
-        /* W stays in LMDB until its deletion is applied: what was cleaned a moment ago is listed again, and known to be gone */
+        /* W stays in LMDB until its deletion is applied: what was cleaned a moment ago is listed
+         * again, and known to be gone */
         int known = has_record(self, RECORD_WASTE, ids[i]);
         if (known < 0)
             result = known;

@@ -1,8 +1,10 @@
-/* collect.c - the applier's batch: many frames in, the last write of each record out, sorted for LMDB.
+/* collect.c - the applier's batch: many frames in, the last write of each record out, sorted for
+ * LMDB.
  *
- * Records are borrowed from the ring, which cannot be reused under the applier (the header's applied has not moved). Duplicates fall away first, through an open-addressing
- * table of entry numbers; what is left is sorted by key: by the 8 bytes that follow the prefix that all keys of a class share, then by the whole key.
- * Owned by one thread; no locks.
+ * Records are borrowed from the ring, which cannot be reused under the applier (the header's
+ * applied has not moved). Duplicates fall away first, through an open-addressing table of entry
+ * numbers; what is left is sorted by key: by the 8 bytes that follow the prefix that all keys of a
+ * class share, then by the whole key. Owned by one thread; no locks.
  */
 #include "engine/engine.h"
 
@@ -14,8 +16,9 @@
 
 enum {
     PAGE_SIZE = 4096,
-    OVERFLOW_VALUE_MIN = 1900, /* LMDB gives a value of about this size pages of its own (two records must fit a leaf) */
-    LEAF_FILL = 2048,          /* bytes of new records that a leaf takes before it splits: half full */
+    OVERFLOW_VALUE_MIN = 1900, /* LMDB gives a value of about this size pages of its own (two
+                                  records must fit a leaf) */
+    LEAF_FILL = 2048, /* bytes of new records that a leaf takes before it splits: half full */
     COUNT_MAX = 1 << 28,
 };
 
@@ -108,13 +111,14 @@ static int add_record(collected *self, const journal_record *record)
             return result;
     }
     uint64_t hash = hash_key(record->key.data, record->key.size);
-    entry fresh = {0, record->key.data, record->is_delete ? NULL : record->value.data, (uint32_t)record->value.size,
-                   (uint16_t)record->key.size};
+    entry fresh = {0, record->key.data, record->is_delete ? NULL : record->value.data,
+                   (uint32_t)record->value.size, (uint16_t)record->key.size};
     size_t i = hash & (self->table_size - 1);
     for (; self->table[i] != 0; i = (i + 1) & (self->table_size - 1)) {
         size_t at = self->table[i] - 1;
         entry *old = &self->entries[at];
-        if (self->hashes[at] == hash && old->key_size == fresh.key_size && memcmp(old->key, fresh.key, fresh.key_size) == 0) {
+        if (self->hashes[at] == hash && old->key_size == fresh.key_size &&
+            memcmp(old->key, fresh.key, fresh.key_size) == 0) {
             account(self, old, false);
             *old = fresh;
             account(self, old, true);
@@ -199,8 +203,10 @@ int collect_write(collected *self, store_write *write, uint64_t *ret_records)
     for (size_t i = 0; i < self->count; i++) {
         const entry *e = &self->entries[i];
         mlkv_slice key = slice_of(e->key, e->key_size);
-        int result = e->value == NULL ? store_write_delete(write, key)
-                                      : store_write_put(write, key, slice_of(e->value, e->value_size), slice_of(NULL, 0));
+        int result =
+            e->value == NULL
+                ? store_write_delete(write, key)
+                : store_write_put(write, key, slice_of(e->value, e->value_size), slice_of(NULL, 0));
         if (result != MLKV_OK)
             return result;
     }

@@ -1,8 +1,11 @@
-/* direct.c - a batch too large for the ring goes into LMDB at once, and a marker frame tells everybody.
+/* direct.c - a batch too large for the ring goes into LMDB at once, and a marker frame tells
+ * everybody.
  *
- * Under the writer lock: drain, so that applied = tail = p. Commit batch and applied = p + FRAME_HEADER_SIZE in one LMDB transaction. Append the marker, which ends
- * exactly there: now it is visible. A death between the two leaves LMDB ahead of the tail; whoever takes the lock over, or reads such a snapshot, appends the marker (engine_mend).
- * The marker is as small as a frame can be, whatever the batch's size, so it always fits and can be made by anybody.
+ * Under the writer lock: drain, so that applied = tail = p. Commit batch and applied = p +
+ * FRAME_HEADER_SIZE in one LMDB transaction. Append the marker, which ends exactly there: now it is
+ * visible. A death between the two leaves LMDB ahead of the tail; whoever takes the lock over, or
+ * reads such a snapshot, appends the marker (engine_mend). The marker is as small as a frame can
+ * be, whatever the batch's size, so it always fits and can be made by anybody.
  */
 #include "engine/engine.h"
 
@@ -14,7 +17,8 @@ static int drain(engine *self)
     journal *log = engine_journal(self);
     bool more = true;
     int result = MLKV_OK;
-    while (result == MLKV_OK && (journal_applied(log) < journal_tail(log) || !journal_has_room(log, FRAME_HEADER_SIZE)))
+    while (result == MLKV_OK &&
+           (journal_applied(log) < journal_tail(log) || !journal_has_room(log, FRAME_HEADER_SIZE)))
         result = engine_apply(self, &more);
     return result;
 }
@@ -28,7 +32,10 @@ static int put_all(store_write *write, batch *records)
         result = collect_create(&sorted);
     if (result != MLKV_OK)
         return result;
-    journal_frame frame = {.kind = FRAME_BATCH, .record_count = (uint32_t)records->count, .payload = payload.data, .payload_size = payload.size};
+    journal_frame frame = {.kind = FRAME_BATCH,
+                           .record_count = (uint32_t)records->count,
+                           .payload = payload.data,
+                           .payload_size = payload.size};
     uint64_t put;
     result = collect_add(sorted, &frame);
     if (result == MLKV_OK)
@@ -65,6 +72,7 @@ int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end)
     FAULT_POINT(DIRECT_MARKED);
     atomic_fetch_add_explicit(&self->counters.frames_appended, 1, memory_order_relaxed);
     *ret_end = end;
-    (void)engine_catch_up_locked(self); /* it is committed; a reader that comes later catches up if this could not */
+    (void)engine_catch_up_locked(
+        self); /* it is committed; a reader that comes later catches up if this could not */
     return MLKV_OK;
 }

@@ -1,12 +1,16 @@
-/* engine.h - what joins journal, pending, cache and LMDB into one store of one process; views stand on it.
+/* engine.h - what joins journal, pending, cache and LMDB into one store of one process; views stand
+ * on it.
  *
- * One engine per folder and process (registry.c), shared by all handles. It owns two threads: the applier, which moves frames into LMDB, and the keeper, which
- * syncs the journal, keeps an idle process caught up and cleans.
+ * One engine per folder and process (registry.c), shared by all handles. It owns two threads: the
+ * applier, which moves frames into LMDB, and the keeper, which syncs the journal, keeps an idle
+ * process caught up and cleans.
  *
- * State: cursor, up to which this process has taken frames into cache and pending; reaching, raised before the first change of a frame and so different
- * from cursor while one is half taken. cursor <= reaching <= tail.
- * Invariants: I4 a read begins by catching up to the tail it saw. I5, I6, R1-R5 as docs/architecture.md tells.
- * Locks, in order: writer lock (journal), catch-up lock, pending's, cache shard's. Draining takes LMDB's lock and none of these after it, never inside the catch-up lock.
+ * State: cursor, up to which this process has taken frames into cache and pending; reaching, raised
+ * before the first change of a frame and so different from cursor while one is half taken. cursor
+ * <= reaching <= tail. Invariants: I4 a read begins by catching up to the tail it saw. I5, I6,
+ * R1-R5 as docs/architecture.md tells. Locks, in order: writer lock (journal), catch-up lock,
+ * pending's, cache shard's. Draining takes LMDB's lock and none of these after it, never inside the
+ * catch-up lock.
  */
 #ifndef MLKV_ENGINE_ENGINE_H
 #define MLKV_ENGINE_ENGINE_H
@@ -34,7 +38,8 @@ typedef struct {
 
 /* Counters that mlkv_stats shows; relaxed atomics. */
 typedef struct {
-    _Atomic uint64_t pending_hits, frames_appended, frames_caught_up, batches_applied, records_applied, throttled, overtaken, blobs_written;
+    _Atomic uint64_t pending_hits, frames_appended, frames_caught_up, batches_applied,
+        records_applied, throttled, overtaken, blobs_written;
 } engine_counters;
 
 struct engine {
@@ -43,12 +48,13 @@ struct engine {
     ino_t inode;
     unsigned references; /* guarded by the registry's lock, as are the next two */
     engine *next;
-    _Atomic bool abandoned;   /* inherited through fork: nothing of it may be used */
-    pid_t creator;            /* of an in-memory store: who removes the folder */
+    _Atomic bool abandoned; /* inherited through fork: nothing of it may be used */
+    pid_t creator;          /* of an in-memory store: who removes the folder */
     engine_options options;
 
     store *store;
-    journal *_Atomic journal; /* changes only in a read-only engine, when writers restarted; old ones stay mapped until the end */
+    journal *_Atomic journal; /* changes only in a read-only engine, when writers restarted; old
+                                 ones stay mapped until the end */
     pending *_Atomic pending;
     cache *cache;
     liveness *liveness;
@@ -59,8 +65,10 @@ struct engine {
     mlkv_buffer frame_buffer;
     struct retired_link *retired;
 
-    _Alignas(64) pthread_mutex_t drain_lock; /* callers of one process that wait for LMDB stand here, so that they share a commit; never inside another lock but the writer lock */
-    pthread_mutex_t blob_lock;               /* guards the range of blob ids */
+    _Alignas(64) pthread_mutex_t
+        drain_lock; /* callers of one process that wait for LMDB stand here, so that they share a
+                       commit; never inside another lock but the writer lock */
+    pthread_mutex_t blob_lock; /* guards the range of blob ids */
     uint64_t blob_next, blob_end;
 
     pthread_mutex_t background_lock; /* guards stopping and the conditions */
@@ -71,13 +79,16 @@ struct engine {
     engine_counters counters;
 };
 
-enum { ENGINE_AGAIN = -1000 }; /* internal: the state moved under a read, run it again; never leaves the view */
+enum {
+    ENGINE_AGAIN = -1000
+}; /* internal: the state moved under a read, run it again; never leaves the view */
 
 /* --- registry.c --- */
 int engine_acquire(const char *path, const engine_options *options, engine **ret_engine);
 int engine_release(engine *self);
 void engine_retain(engine *self);
-/* After a fork: puts the child's own engine in place of an abandoned one at *handle, moving one reference. Any number of threads may ask at once. */
+/* After a fork: puts the child's own engine in place of an abandoned one at *handle, moving one
+ * reference. Any number of threads may ask at once. */
 int engine_replace(engine *_Atomic *handle, engine **ret_engine);
 
 /* --- options.c --- */
@@ -98,7 +109,8 @@ int engine_close(engine *self);
 int engine_catch_up(engine *self, uint64_t target);
 /* The same under the writer lock, where the tail stands still. */
 int engine_catch_up_locked(engine *self);
-/* Takes in the frame [start, end) that this thread just appended from `records`, under the writer lock. */
+/* Takes in the frame [start, end) that this thread just appended from `records`, under the writer
+ * lock. */
 void engine_take_own(engine *self, const batch *records, uint64_t start, uint64_t end);
 /* A read-only engine looks whether writers restarted with a new journal. */
 int engine_refresh(engine *self);
@@ -124,20 +136,25 @@ static inline bool engine_stood_still(engine *self, uint64_t cursor)
 /* --- read.c --- */
 /* Catches up to the tail of now and returns the cursor a read stands on. */
 int engine_read_begin(engine *self, uint64_t *ret_cursor);
-/* The record as of `cursor` or, if frames are being taken in, a later state (engine_stood_still tells). Replaces *ret_value. 0, MLKV_ABSENT, ENGINE_AGAIN (LMDB is not at a state
- * that fits the cursor: begin again), negative. */
-int engine_get(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value);
+/* The record as of `cursor` or, if frames are being taken in, a later state (engine_stood_still
+ * tells). Replaces *ret_value. 0, MLKV_ABSENT, ENGINE_AGAIN (LMDB is not at a state that fits the
+ * cursor: begin again), negative. */
+int engine_get(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key,
+               mlkv_buffer *ret_value);
 void engine_prefetch(engine *self, mlkv_slice key);
-/* LMDB is ahead of the tail (its writer died between commit and marker) or shows an old commit: mends both. Not with the writer lock held (that holder calls engine_mend). */
+/* LMDB is ahead of the tail (its writer died between commit and marker) or shows an old commit:
+ * mends both. Not with the writer lock held (that holder calls engine_mend). */
 int engine_settle(engine *self);
-/* A snapshot of LMDB that fits `cursor` (R2): trimmed <= applied <= cursor. ENGINE_AGAIN if there is none now. */
+/* A snapshot of LMDB that fits `cursor` (R2): trimmed <= applied <= cursor. ENGINE_AGAIN if there
+ * is none now. */
 int engine_snapshot_at(engine *self, uint64_t cursor, store_read **ret_read);
 
 /* --- write.c --- */
 /* Takes the writer lock, repairs what a dead owner left, catches up. */
 int engine_write_begin(engine *self);
 void engine_write_end(engine *self);
-/* Appends the batch as one frame (or directly, if it is too large), takes it in here. Under the writer lock. *ret_end: the position to wait for. */
+/* Appends the batch as one frame (or directly, if it is too large), takes it in here. Under the
+ * writer lock. *ret_end: the position to wait for. */
 int engine_commit(engine *self, batch *records, uint64_t *ret_end);
 /* Returns when everything below `position` is durable at this level. Without locks. */
 int engine_wait(engine *self, uint64_t position, int durability);
@@ -150,7 +167,8 @@ int engine_check_writable(engine *self);
 int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end);
 
 /* --- apply.c --- */
-/* One LMDB transaction with frames of (applied, tail]; 0 also when there was nothing to do. *ret_more: frames are left. */
+/* One LMDB transaction with frames of (applied, tail]; 0 also when there was nothing to do.
+ * *ret_more: frames are left. */
 int engine_apply(engine *self, bool *ret_more);
 /* Applies until everything below position is in LMDB. */
 int engine_apply_until(engine *self, uint64_t position);
@@ -168,17 +186,20 @@ uint64_t collect_pages(const collected *self, uint64_t tree_pages);
 int collect_write(collected *self, store_write *write, uint64_t *ret_records);
 
 /* --- blob.c --- */
-/* Writes n values as blobs into LMDB, under ids that nobody refers to yet, noted as this session's. Shares commits. */
+/* Writes n values as blobs into LMDB, under ids that nobody refers to yet, noted as this session's.
+ * Shares commits. */
 int engine_blobs_write(engine *self, const mlkv_slice *raws, size_t n, cell_blob *ret_blobs);
 /* Deletes blobs that nobody refers to. Errors leave them to the cleaner. */
 void engine_blobs_discard(engine *self, const uint64_t *ids, size_t n);
 /* Reads [offset, offset + size) of a blob from a snapshot. MLKV_ABSENT if a piece is not there. */
-int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, size_t size, void *to);
+int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, size_t size,
+                     void *to);
 
 /* --- clean.c --- */
 /* Deletes the pieces of waste blobs, then their W records. MLKV_ABSENT if there was none. */
 int engine_clean_waste(engine *self);
-/* Notes of dead sessions: orphans are deleted, other notes dropped. own: also this session's notes whose blobs are referenced. */
+/* Notes of dead sessions: orphans are deleted, other notes dropped. own: also this session's notes
+ * whose blobs are referenced. */
 int engine_clean_notes(engine *self, bool own);
 
 /* --- background.c --- */

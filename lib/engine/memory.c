@@ -1,4 +1,5 @@
-/* memory.c - the folder of an in-memory store: a fresh one in /dev/shm or TMPDIR, removed by the process that made it. */
+/* memory.c - the folder of an in-memory store: a fresh one in /dev/shm or TMPDIR, removed by the
+ * process that made it. */
 #include "engine/engine.h"
 
 #include "base/error.h"
@@ -13,7 +14,8 @@
 int engine_memory_folder(char *ret_path, size_t size)
 {
     const char *temporary = getenv("TMPDIR");
-    const char *const places[] = {"/dev/shm", temporary != NULL && temporary[0] == '/' ? temporary : "/tmp", "/tmp"};
+    const char *const places[] = {
+        "/dev/shm", temporary != NULL && temporary[0] == '/' ? temporary : "/tmp", "/tmp"};
     int number = ENOENT;
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         int written = snprintf(ret_path, size, "%s/mlkv-XXXXXX", places[i]);
@@ -23,12 +25,14 @@ int engine_memory_folder(char *ret_path, size_t size)
             return MLKV_OK;
         number = errno;
     }
-    return error_set_system(number, "no folder for an in-memory store (tried /dev/shm, TMPDIR, /tmp)");
+    return error_set_system(number,
+                            "no folder for an in-memory store (tried /dev/shm, TMPDIR, /tmp)");
 }
 
 void engine_remove_folder(const char *path)
 {
-    static const char *const names[] = {"data.mdb", "lock.mdb", "journal.head", "journal.ring", "journal.log", "journal.lock"};
+    static const char *const names[] = {"data.mdb",     "lock.mdb",    "journal.head",
+                                        "journal.ring", "journal.log", "journal.lock"};
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return;

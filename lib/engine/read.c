@@ -1,9 +1,10 @@
 /* read.c - one record: cache, then pending, then LMDB, and what was read goes into the cache.
  *
- * R1: the cache's position is noted before anything is looked up, and the fill is refused if it moved.
- * R2: the LMDB snapshot is begun after the look into pending, and must satisfy trimmed <= applied(snapshot) <= cursor: not older than what pending has let go, not
- * newer than the cursor that the operation stands on. Otherwise the state moved, and the caller begins again.
- * No locks here; engine_settle takes the writer lock, for the rare case that LMDB is ahead of the tail.
+ * R1: the cache's position is noted before anything is looked up, and the fill is refused if it
+ * moved. R2: the LMDB snapshot is begun after the look into pending, and must satisfy trimmed <=
+ * applied(snapshot) <= cursor: not older than what pending has let go, not newer than the cursor
+ * that the operation stands on. Otherwise the state moved, and the caller begins again. No locks
+ * here; engine_settle takes the writer lock, for the rare case that LMDB is ahead of the tail.
  */
 #include "engine/engine.h"
 
@@ -42,7 +43,8 @@ int engine_snapshot_at(engine *self, uint64_t cursor, store_read **ret_read)
         return result;
     result = store_read_position(read, &position);
     pending *above = atomic_load_explicit(&self->pending, memory_order_acquire);
-    if (result == MLKV_OK && above != NULL && (position.applied > cursor || position.applied < pending_trimmed(above)))
+    if (result == MLKV_OK && above != NULL &&
+        (position.applied > cursor || position.applied < pending_trimmed(above)))
         result = ENGINE_AGAIN;
     if (result != MLKV_OK) {
         store_read_end(read);
@@ -52,7 +54,8 @@ int engine_snapshot_at(engine *self, uint64_t cursor, store_read **ret_read)
     return MLKV_OK;
 }
 
-static int get_from_store(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key, uint64_t note, mlkv_buffer *ret_value)
+static int get_from_store(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key,
+                          uint64_t note, mlkv_buffer *ret_value)
 {
     store_read *read = NULL;
     mlkv_slice value;

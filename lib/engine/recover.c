@@ -2,13 +2,16 @@
  *
  * Alone in the store (nobody else holds liveness, I7):
  *   1 LMDB opens; a write transaction reads identity and position; a forced sync (R7).
- *   2 clean: the journal must hold nothing newer (a clean LMDB restored from a backup beside a newer journal is refused). Unclean: journal and LMDB must belong together
- *     and LMDB must not be older than the header's applied; the frames from LMDB's position on are scanned (R6) and applied. Refusals can be waived (accept_loss).
- *   3 LMDB is marked clean. New journal files of a new generation are made, fsynced, renamed. Only then LMDB is marked unclean with that generation.
- * A crash between any two steps leaves a state that the same procedure takes: before 3 it repeats itself; between the new files and the last mark LMDB is clean and the
- * new journal is empty.
- * Not alone: the journal that the others use is mapped. Read-only: never recovers, takes no part in liveness; needs a clean store or a living writer.
- * Locks: none yet; exclusive liveness keeps everybody else out.
+ *   2 clean: the journal must hold nothing newer (a clean LMDB restored from a backup beside a
+ * newer journal is refused). Unclean: journal and LMDB must belong together and LMDB must not be
+ * older than the header's applied; the frames from LMDB's position on are scanned (R6) and applied.
+ * Refusals can be waived (accept_loss). 3 LMDB is marked clean. New journal files of a new
+ * generation are made, fsynced, renamed. Only then LMDB is marked unclean with that generation. A
+ * crash between any two steps leaves a state that the same procedure takes: before 3 it repeats
+ * itself; between the new files and the last mark LMDB is clean and the new journal is empty. Not
+ * alone: the journal that the others use is mapped. Read-only: never recovers, takes no part in
+ * liveness; needs a clean store or a living writer. Locks: none yet; exclusive liveness keeps
+ * everybody else out.
  */
 #include "engine/engine.h"
 
@@ -55,14 +58,20 @@ static const char *mismatch(const found_state *found)
     bool same_generation = same_store && header->generation == identity->generation;
     if (identity->clean) {
         if (same_generation)
-            return header->tail > found->position.applied ? "the journal holds writes that LMDB, though marked clean, does not" : NULL;
-        return header->tail > header->base ? "the journal belongs to another state of this store, and holds writes" : NULL;
+            return header->tail > found->position.applied
+                       ? "the journal holds writes that LMDB, though marked clean, does not"
+                       : NULL;
+        return header->tail > header->base
+                   ? "the journal belongs to another state of this store, and holds writes"
+                   : NULL;
     }
     if (!same_store)
         return "the journal belongs to another store";
     if (!same_generation)
         return "the journal is of another generation";
-    return header->applied > found->position.applied ? "LMDB is older than the journal: it was replaced by a backup" : NULL;
+    return header->applied > found->position.applied
+               ? "LMDB is older than the journal: it was replaced by a backup"
+               : NULL;
 }
 
 static int apply_batch(engine *self, journal_scan *scan, uint64_t tail, found_state *found)
@@ -74,7 +83,8 @@ static int apply_batch(engine *self, journal_scan *scan, uint64_t tail, found_st
     int result = collect_create(&into);
     if (result == MLKV_OK)
         result = store_get_info(self->store, &info);
-    while (result == MLKV_OK && found->position.applied < tail && collect_pages(into, info.tree_pages) < self->options.batch_bytes / 4096) {
+    while (result == MLKV_OK && found->position.applied < tail &&
+           collect_pages(into, info.tree_pages) < self->options.batch_bytes / 4096) {
         journal_frame frame;
         result = journal_scan_frame(scan, found->position.applied, &frame);
         if (result == MLKV_OK)
@@ -101,7 +111,8 @@ static int replay(engine *self, found_state *found)
 {
     journal_scan *scan = NULL;
     uint64_t tail, next_id;
-    int result = journal_scan_open(self->path, found->identity.generation, found->position.applied, found->position.chain, &scan, &tail, &next_id);
+    int result = journal_scan_open(self->path, found->identity.generation, found->position.applied,
+                                   found->position.chain, &scan, &tail, &next_id);
     if (result == MLKV_ABSENT)
         return MLKV_OK;
     FAULT_POINT(RECOVER_SCANNED);
@@ -137,7 +148,8 @@ static int begin_generation(engine *self, found_state *found)
         result = random_system(&generation, sizeof generation);
     uint64_t next_id = found->position.next_id != 0 ? found->position.next_id : 1;
     if (result == MLKV_OK)
-        result = journal_create(self->path, found->identity.uuid, generation, found->position.applied, next_id, self->options.ring_bytes);
+        result = journal_create(self->path, found->identity.uuid, generation,
+                                found->position.applied, next_id, self->options.ring_bytes);
     if (result != MLKV_OK)
         return result;
     FAULT_POINT(RECOVER_FILES);
@@ -161,15 +173,17 @@ static int recover(engine *self)
     found.has_header = result == MLKV_OK;
     const char *why = mismatch(&found);
     if (why != NULL && !self->options.accept_loss)
-        return error_set(MLKV_E_MISMATCH, "%s: %s (MLKV_ACCEPT_LOSS opens it with what LMDB holds)", self->path, why);
+        return error_set(MLKV_E_MISMATCH, "%s: %s (MLKV_ACCEPT_LOSS opens it with what LMDB holds)",
+                         self->path, why);
     if (why == NULL && !found.identity.clean) {
         result = replay(self, &found);
         if (result != MLKV_OK)
             return result;
     }
     if (found.has_header && found.header.tail > found.position.applied)
-        found.position.applied = found.header.tail; /* positions only grow, even where writes were given up */
-    found.position.chain = 0; /* the first frame of a generation has no predecessor */
+        found.position.applied =
+            found.header.tail; /* positions only grow, even where writes were given up */
+    found.position.chain = 0;  /* the first frame of a generation has no predecessor */
     return begin_generation(self, &found);
 }
 
@@ -185,10 +199,13 @@ static int open_journal(engine *self)
     store_read_end(read);
     if (result == MLKV_OK)
         result = journal_open(self->path, identity.uuid, self->options.read_only, &log);
-    if ((result == MLKV_ABSENT || result == MLKV_E_PLATFORM) && self->options.read_only && identity.clean)
-        return MLKV_OK; /* LMDB is all there is; a journal that another machine or boot left behind says nothing */
+    if ((result == MLKV_ABSENT || result == MLKV_E_PLATFORM) && self->options.read_only &&
+        identity.clean)
+        return MLKV_OK; /* LMDB is all there is; a journal that another machine or boot left behind
+                           says nothing */
     if (result == MLKV_ABSENT)
-        result = error_set(MLKV_E_MISMATCH, "%s: other processes have it open, but its journal is gone", self->path);
+        result = error_set(MLKV_E_MISMATCH,
+                           "%s: other processes have it open, but its journal is gone", self->path);
     if (result == MLKV_OK)
         result = pending_create(log, &above);
     if (result != MLKV_OK) {
@@ -215,7 +232,8 @@ static int check_readable(engine *self, bool alone)
         result = store_read_identity(read, &identity);
     store_read_end(read);
     if (result == MLKV_OK && alone && !identity.clean)
-        return error_set(MLKV_E_RECOVERY, "%s was not closed: open it once for writing", self->path);
+        return error_set(MLKV_E_RECOVERY, "%s was not closed: open it once for writing",
+                         self->path);
     return result;
 }
 
@@ -233,9 +251,11 @@ static int open_parts(engine *self)
     if (result == MLKV_OK && !self->options.create && access(self->path, F_OK) != 0)
         result = error_set(MLKV_E_ABSENT_STORE, "there is no folder %s", self->path);
     if (result == MLKV_OK)
-        result = liveness_enter(self->path, self->options.read_only, self->options.lock_timeout_ms, &self->liveness, &alone);
+        result = liveness_enter(self->path, self->options.read_only, self->options.lock_timeout_ms,
+                                &self->liveness, &alone);
     if (result == MLKV_OK)
-        result = store_open(self->path, self->options.create, self->options.read_only, &self->store);
+        result =
+            store_open(self->path, self->options.create, self->options.read_only, &self->store);
     if (result == MLKV_OK)
         result = cache_create(self->options.cache_bytes, &self->cache);
     if (result == MLKV_OK && self->options.read_only)
@@ -324,7 +344,8 @@ static int close_writable(engine *self)
 int engine_close(engine *self)
 {
     engine_background_stop(self);
-    int result = self->options.read_only || self->options.in_memory ? MLKV_OK : close_writable(self);
+    int result =
+        self->options.read_only || self->options.in_memory ? MLKV_OK : close_writable(self);
     free_parts(self);
     lock_destroy(&self->catchup_lock);
     lock_destroy(&self->drain_lock);

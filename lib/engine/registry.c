@@ -1,10 +1,11 @@
 /* registry.c - one engine per folder and process (R9), counted; and what fork does to it.
  *
- * State: a list of engines, guarded by the registry's lock. Found by (device, inode) of the folder. This list and the lock are the library's only mutable
- * globals: fork safety needs them.
- * Fork: the lock is held across fork(), so the child finds the list whole. In the child every engine is abandoned: its descriptors are closed (the liveness lock is the
- * parent's), its mappings of the journal dropped, LMDB's left alone; nothing is locked or freed. The first call through a handle then opens the store anew
- * (engine_replace), once for all handles of one abandoned engine.
+ * State: a list of engines, guarded by the registry's lock. Found by (device, inode) of the folder.
+ * This list and the lock are the library's only mutable globals: fork safety needs them. Fork: the
+ * lock is held across fork(), so the child finds the list whole. In the child every engine is
+ * abandoned: its descriptors are closed (the liveness lock is the parent's), its mappings of the
+ * journal dropped, LMDB's left alone; nothing is locked or freed. The first call through a handle
+ * then opens the store anew (engine_replace), once for all handles of one abandoned engine.
  */
 #include "engine/engine.h"
 
@@ -102,7 +103,8 @@ static int create(const char *path, const engine_options *options, engine **ret_
     }
     self->device = status.st_dev;
     self->inode = status.st_ino;
-    char *absolute = realpath(self->path, NULL); /* the folder exists now; a fork's child may stand elsewhere */
+    char *absolute =
+        realpath(self->path, NULL); /* the folder exists now; a fork's child may stand elsewhere */
     if (absolute != NULL) {
         free(self->path);
         self->path = absolute;
@@ -122,7 +124,8 @@ static int acquire_locked(const char *path, const engine_options *options, engin
     }
     if (found != NULL) {
         if (found->options.read_only && !options->read_only)
-            return error_set(MLKV_E_READONLY, "this process has %s open read-only: close that first", path);
+            return error_set(MLKV_E_READONLY,
+                             "this process has %s open read-only: close that first", path);
         found->references++;
         *ret_engine = found;
         return MLKV_OK;

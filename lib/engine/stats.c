@@ -1,4 +1,5 @@
-/* stats.c - the numbers of mlkv_stats, gathered from all parts. Relaxed loads; no locks but what the parts take. */
+/* stats.c - the numbers of mlkv_stats, gathered from all parts. Relaxed loads; no locks but what
+ * the parts take. */
 #include "engine/engine.h"
 
 static uint64_t count(const _Atomic uint64_t *counter)

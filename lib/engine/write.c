@@ -1,10 +1,12 @@
-/* write.c - the writer lock's side: taking it, repairing what a dead owner left, appending, waiting for durability.
+/* write.c - the writer lock's side: taking it, repairing what a dead owner left, appending, waiting
+ * for durability.
  *
- * A commit: the frame's size decides between ring and direct; room is made by draining (holding the writer lock, never the catch-up lock); memory is reserved; then
- * nothing can fail any more: the frame is appended, and taken in here.
- * After EOWNERDEAD the tail is the truth (R6: a live take-over never scans); only LMDB may be ahead of it by one direct commit, whose marker is appended now.
- * The header's applied moves only after a forced sync then (R7).
- * Waits happen after the lock is released, so that those who wait together share one sync or one commit.
+ * A commit: the frame's size decides between ring and direct; room is made by draining (holding the
+ * writer lock, never the catch-up lock); memory is reserved; then nothing can fail any more: the
+ * frame is appended, and taken in here. After EOWNERDEAD the tail is the truth (R6: a live
+ * take-over never scans); only LMDB may be ahead of it by one direct commit, whose marker is
+ * appended now. The header's applied moves only after a forced sync then (R7). Waits happen after
+ * the lock is released, so that those who wait together share one sync or one commit.
  */
 #include "engine/engine.h"
 
@@ -16,7 +18,8 @@
 enum {
     THROTTLE_FROM_PERCENT = 60, /* of the ring: the applier has this long been behind */
     THROTTLE_PERCENT_MAX = 90,
-    THROTTLE_US_MAX = 200, /* at THROTTLE_PERCENT_MAX a write takes this long: slower than the applier's cost of a record on any disk */
+    THROTTLE_US_MAX = 200, /* at THROTTLE_PERCENT_MAX a write takes this long: slower than the
+                              applier's cost of a record on any disk */
     WAKE_APPLIER_PERCENT = 25,
 };
 
@@ -27,7 +30,8 @@ int engine_check_writable(engine *self)
     return journal_check(engine_journal(self));
 }
 
-/* LMDB's position as its last commit has it: asked in a write transaction, because after a death readers may be shown the commit before. */
+/* LMDB's position as its last commit has it: asked in a write transaction, because after a death
+ * readers may be shown the commit before. */
 static int store_truth(engine *self, store_position *ret_position)
 {
     store_write *write = NULL;
@@ -140,7 +144,8 @@ int engine_wait(engine *self, uint64_t position, int durability)
 void engine_throttle(engine *self)
 {
     journal *log = engine_journal(self);
-    uint64_t ring = journal_ring_bytes(log), tail = journal_tail(log), applied = journal_applied(log);
+    uint64_t ring = journal_ring_bytes(log), tail = journal_tail(log),
+             applied = journal_applied(log);
     uint64_t percent = tail <= applied ? 0 : (tail - applied) / (ring / 100 + 1);
     if (percent < WAKE_APPLIER_PERCENT)
         return;
@@ -149,8 +154,10 @@ void engine_throttle(engine *self)
     if (percent < THROTTLE_FROM_PERCENT)
         return;
     atomic_fetch_add_explicit(&self->counters.throttled, 1, memory_order_relaxed);
-    uint64_t excess = percent - THROTTLE_FROM_PERCENT, range = THROTTLE_PERCENT_MAX - THROTTLE_FROM_PERCENT;
-    uint64_t wait_ns = excess >= range ? THROTTLE_US_MAX * 1000 : excess * excess * THROTTLE_US_MAX * 1000 / (range * range);
+    uint64_t excess = percent - THROTTLE_FROM_PERCENT,
+             range = THROTTLE_PERCENT_MAX - THROTTLE_FROM_PERCENT;
+    uint64_t wait_ns = excess >= range ? THROTTLE_US_MAX * 1000
+                                       : excess * excess * THROTTLE_US_MAX * 1000 / (range * range);
     if (wait_ns > 60000) {
         clock_sleep_us((uint32_t)(wait_ns / 1000)); /* the timer adds some 50 us by itself */
         return;

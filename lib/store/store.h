@@ -1,9 +1,11 @@
-/* store.h - the truth at rest: one LMDB environment with one tree. The only folder that includes <lmdb.h>.
+/* store.h - the truth at rest: one LMDB environment with one tree. The only folder that includes
+ * <lmdb.h>.
  *
- * Always full sync; the map is reserved once at the largest of 1 TiB, 256 GiB, 16 GiB that fits (R12); read transactions are renewed from a
- * pool (MDB_NOTLS), never begun anew in the steady state. Every value carries a 4-byte checksum behind it (of key and value), added on
- * put and checked on get: callers never see it. LMDB's codes are translated here.
- * Threads: every function may be called by any thread; a store_read or store_write belongs to one thread at a time.
+ * Always full sync; the map is reserved once at the largest of 1 TiB, 256 GiB, 16 GiB that fits
+ * (R12); read transactions are renewed from a pool (MDB_NOTLS), never begun anew in the steady
+ * state. Every value carries a 4-byte checksum behind it (of key and value), added on put and
+ * checked on get: callers never see it. LMDB's codes are translated here. Threads: every function
+ * may be called by any thread; a store_read or store_write belongs to one thread at a time.
  */
 #ifndef MLKV_STORE_STORE_H
 #define MLKV_STORE_STORE_H
@@ -31,15 +33,17 @@ typedef struct {
     uint64_t chain;   /* checksum of the frame that ends at applied; 0: not known, taken on trust */
 } store_position;
 
-/* Opens or (create) makes data.mdb and lock.mdb in the folder. A new store gets its format record and uuid in one first transaction.
- * MLKV_E_ABSENT_STORE, MLKV_E_VERSION (another format), MLKV_E_CORRUPT, MLKV_E_IO, MLKV_E_FULL, MLKV_E_PERMISSION, MLKV_E_MEMORY. */
+/* Opens or (create) makes data.mdb and lock.mdb in the folder. A new store gets its format record
+ * and uuid in one first transaction. MLKV_E_ABSENT_STORE, MLKV_E_VERSION (another format),
+ * MLKV_E_CORRUPT, MLKV_E_IO, MLKV_E_FULL, MLKV_E_PERMISSION, MLKV_E_MEMORY. */
 int store_open(const char *folder, bool create, bool read_only, store **ret_store);
 /* No read or write may be open. NULL accepted. */
 void store_close(store *self);
 /* In a forked child: frees nothing that LMDB owns, takes no lock, closes nothing. */
 void store_abandon(store *self);
 
-/* A snapshot of the last commit. From a pool; ends by store_read_end. MLKV_E_BUSY when 4096 readers are out. */
+/* A snapshot of the last commit. From a pool; ends by store_read_end. MLKV_E_BUSY when 4096 readers
+ * are out. */
 int store_read_begin(store *self, store_read **ret_read);
 void store_read_end(store_read *read);
 /* The journal position this snapshot holds (read inside it, R2). */
@@ -48,16 +52,20 @@ int store_read_identity(store_read *read, store_identity *ret_identity);
 /* Borrowed until store_read_end. 0, MLKV_ABSENT, MLKV_E_CORRUPT. */
 int store_read_get(store_read *read, mlkv_slice key, mlkv_slice *ret_value);
 
-/* Walks in key order. seek: to the first key >= `key`; next: to the one after. 0, MLKV_ABSENT at the end. Slices borrowed until the read ends. */
+/* Walks in key order. seek: to the first key >= `key`; next: to the one after. 0, MLKV_ABSENT at
+ * the end. Slices borrowed until the read ends. */
 int store_cursor_open(store_read *read, store_cursor **ret_cursor);
-int store_cursor_seek(store_cursor *cursor, mlkv_slice key, mlkv_slice *ret_key, mlkv_slice *ret_value);
+int store_cursor_seek(store_cursor *cursor, mlkv_slice key, mlkv_slice *ret_key,
+                      mlkv_slice *ret_value);
 int store_cursor_next(store_cursor *cursor, mlkv_slice *ret_key, mlkv_slice *ret_value);
 void store_cursor_close(store_cursor *cursor);
 
-/* Takes LMDB's writer lock (waits for another process's applier; a dead one is recovered by LMDB). Reads inside see the newest commit. */
+/* Takes LMDB's writer lock (waits for another process's applier; a dead one is recovered by LMDB).
+ * Reads inside see the newest commit. */
 int store_write_begin(store *self, store_write **ret_write);
-/* The newest position there is. After a process died inside its commit a new snapshot may still show the commit before that one, until
- * somebody begins a write transaction: who must be sure asks here and not in a read. */
+/* The newest position there is. After a process died inside its commit a new snapshot may still
+ * show the commit before that one, until somebody begins a write transaction: who must be sure asks
+ * here and not in a read. */
 int store_write_position(store_write *write, store_position *ret_position);
 int store_write_identity(store_write *write, store_identity *ret_identity);
 /* Borrowed until the next put, delete, commit or abort of this handle. */
@@ -66,12 +74,14 @@ int store_write_set_position(store_write *write, store_position position);
 int store_write_set_identity(store_write *write, const store_identity *identity);
 /* Takes n fresh blob ids from the store's own counter (direct side, I9); never 0. */
 int store_write_take_blob_ids(store_write *write, uint64_t n, uint64_t *ret_first);
-/* Keys in ascending order are fastest (one cursor is kept). value in two parts, joined; key and value must not be what store_write_get
- * lent. MLKV_E_SIZE: more than 4 GiB - 5 bytes. After MLKV_E_FULL, _IO, _CORRUPT the commit fails with the same. */
+/* Keys in ascending order are fastest (one cursor is kept). value in two parts, joined; key and
+ * value must not be what store_write_get lent. MLKV_E_SIZE: more than 4 GiB - 5 bytes. After
+ * MLKV_E_FULL, _IO, _CORRUPT the commit fails with the same. */
 int store_write_put(store_write *write, mlkv_slice key, mlkv_slice head, mlkv_slice body);
 /* Deleting what is not there is fine. */
 int store_write_delete(store_write *write, mlkv_slice key);
-/* Fails with MLKV_E_FULL / MLKV_E_IO and then nothing of it is there. Ends the handle in any case. */
+/* Fails with MLKV_E_FULL / MLKV_E_IO and then nothing of it is there. Ends the handle in any case.
+ */
 int store_write_commit(store_write *write);
 void store_write_abort(store_write *write);
 
@@ -81,8 +91,8 @@ int store_sync(store *self);
 int store_check_readers(store *self);
 
 typedef struct {
-    uint64_t used_bytes;          /* pages in use times page size */
-    uint64_t tree_pages;          /* leaf and branch pages of the tree */
+    uint64_t used_bytes; /* pages in use times page size */
+    uint64_t tree_pages; /* leaf and branch pages of the tree */
     uint64_t records;
     uint64_t readers;             /* slots in use */
     uint64_t oldest_snapshot_age; /* last transaction id minus the oldest reader's */

@@ -1,14 +1,16 @@
-/* layout.h - the bytes of typed records: how names become record keys, what a K record's value holds. Pure functions, no locks.
+/* layout.h - the bytes of typed records: how names become record keys, what a K record's value
+ * holds. Pure functions, no locks.
  *
- * Record keys. A name that fits is appended to its head (class, id ...) as it is. If the whole would reach RECORD_KEY_SIZE_MAX
- * (511) bytes, the record key is exactly
- * 511 bytes: head, the first bytes of the name, 16 bytes of digest (hash_digest of the whole name); and the value begins with
+ * Record keys. A name that fits is appended to its head (class, id ...) as it is. If the whole
+ * would reach RECORD_KEY_SIZE_MAX (511) bytes, the record key is exactly 511 bytes: head, the first
+ * bytes of the name, 16 bytes of digest (hash_digest of the whole name); and the value begins with
  * the full name:
  *   offset size
  *   0      4   name size (LE)
  *   4      n   name
- * and goes on as described below. Two names with one digest: the second is refused (MLKV_E_CORRUPT, naming both), never mixed up.
- * A name may be at most NAME_SIZE_MAX bytes (16 MiB), so that it fits a frame of the default ring.
+ * and goes on as described below. Two names with one digest: the second is refused (MLKV_E_CORRUPT,
+ * naming both), never mixed up. A name may be at most NAME_SIZE_MAX bytes (16 MiB), so that it fits
+ * a frame of the default ring.
  *
  * K value, after the name (if long), 32 bytes, then the type's own part:
  *   0   1  type: 1 string, 2 hash, 3 list, 4 set, 5 zset, 6 tensor
@@ -18,12 +20,13 @@
  *   8   8  id of this life (LE)
  *   16  8  count of elements (LE)
  *   24  8  expiry, ms since 1970 (LE), 0: never
- *   32     string: the cell of its value. hash, set: nothing. tensor: its descriptor (types/tensor.h). list: head and tail seq.
+ *   32     string: the cell of its value. hash, set: nothing. tensor: its descriptor
+ * (types/tensor.h). list: head and tail seq.
  *
- * E value (hash field, set member), after the name (if long): hash: cell; set: 8 bytes index in the dense index (LE).
- * L value of a set's dense index, key id(8) index(8): the member's bytes.
- * G value, key id(8): type (1), then, once the cleaner has begun, the last record key that it reclaimed (types/clean.c).
- * C value, key "Ckeys": number of K records (8 LE).
+ * E value (hash field, set member), after the name (if long): hash: cell; set: 8 bytes index in the
+ * dense index (LE). L value of a set's dense index, key id(8) index(8): the member's bytes. G
+ * value, key id(8): type (1), then, once the cleaner has begun, the last record key that it
+ * reclaimed (types/clean.c). C value, key "Ckeys": number of K records (8 LE).
  */
 #ifndef MLKV_TYPES_LAYOUT_H
 #define MLKV_TYPES_LAYOUT_H
@@ -74,12 +77,13 @@ void layout_write_header(const key_header *header, unsigned char ret_bytes[LAYOU
 /* Splits a K value (after the name) into header and the type's own part. MLKV_E_CORRUPT. */
 int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret_rest);
 
-/* Splits a value whose record key is long into name and rest; for a short one the name is what follows head_size bytes of the
- * record key. MLKV_E_CORRUPT. */
+/* Splits a value whose record key is long into name and rest; for a short one the name is what
+ * follows head_size bytes of the record key. MLKV_E_CORRUPT. */
 int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value,
                       mlkv_slice *ret_name, mlkv_slice *ret_rest);
 
-/* How many first bytes of a name stand in its record key whether it is long or not: what a scan for a prefix may use. */
+/* How many first bytes of a name stand in its record key whether it is long or not: what a scan for
+ * a prefix may use. */
 size_t layout_name_begin(size_t head_size, mlkv_slice name);
 
 #endif

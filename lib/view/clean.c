@@ -1,4 +1,5 @@
-/* clean.c - the upcalls: what the layers below need of types/, registered by types/ when the library is loaded. */
+/* clean.c - the upcalls: what the layers below need of types/, registered by types/ when the
+ * library is loaded. */
 #include "view/view.h"
 
 #include "base/bytes.h"
@@ -31,7 +32,8 @@ static int count_rule(op *o, void *context)
     uint64_t *count = context;
     mlkv_slice value;
     *count = 0;
-    int result = op_borrow(o, slice_of_text("Ckeys"), &value); /* RECORD_COUNTER; kept by types/entry.c */
+    int result =
+        op_borrow(o, slice_of_text("Ckeys"), &value); /* RECORD_COUNTER; kept by types/entry.c */
     if (result == MLKV_OK && value.size == 8)
         *count = load_le64(value.data);
     return result == MLKV_ABSENT ? MLKV_OK : result;

@@ -1,10 +1,12 @@
 /* op.c - running a rule against a view.
  *
- * Live read: the cursor is fixed by the first record read; a rule that read several records counts only if the state stood still since (I2: no half frames). After READS_MAX
- * runs the writer lock is taken, so that the state must stand still.
- * Live write: the writer lock around rule and commit; afterwards, without the lock, the wait for durability and the throttle.
- * In a transaction: the rule's writes go into a batch of its own, merged into the transaction's only if it succeeded, so a refused operation changes nothing.
- * Locks: the writer lock, as said; a rule runs without any other.
+ * Live read: the cursor is fixed by the first record read; a rule that read several records counts
+ * only if the state stood still since (I2: no half frames). After READS_MAX runs the writer lock is
+ * taken, so that the state must stand still. Live write: the writer lock around rule and commit;
+ * afterwards, without the lock, the wait for durability and the throttle. In a transaction: the
+ * rule's writes go into a batch of its own, merged into the transaction's only if it succeeded, so
+ * a refused operation changes nothing. Locks: the writer lock, as said; a rule runs without any
+ * other.
  */
 #include "view/view.h"
 
@@ -19,8 +21,8 @@
 #include <stdlib.h>
 
 enum {
-    READS_MAX = 4,   /* optimistic runs of a read before it takes the lock */
-    SETTLE_AFTER = 8, /* runs after which LMDB is asked whether a death left it ahead */
+    READS_MAX = 4,     /* optimistic runs of a read before it takes the lock */
+    SETTLE_AFTER = 8,  /* runs after which LMDB is asked whether a death left it ahead */
     AGAIN_MAX = 10000, /* runs of one operation: only a bug or a broken store gets there */
 };
 
@@ -29,7 +31,8 @@ enum {
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static int scratch_key_error;
-static _Thread_local op_scratch *scratch_of_thread; /* the same as the key's value, without a call */
+static _Thread_local op_scratch
+    *scratch_of_thread; /* the same as the key's value, without a call */
 
 static void scratch_free(void *memory)
 {
@@ -87,7 +90,12 @@ void op_scratch_release(op_scratch *scratch)
 
 static void op_begin(op *o, mlkv *view, engine *self, op_scratch *scratch, bool writing)
 {
-    *o = (op){.view = view, .engine = self, .writing = writing, .writes = &scratch->writes, .value = &scratch->value, .adoptees = &scratch->adoptees};
+    *o = (op){.view = view,
+              .engine = self,
+              .writing = writing,
+              .writes = &scratch->writes,
+              .value = &scratch->value,
+              .adoptees = &scratch->adoptees};
     o->now_ms = view->kind == VIEW_LIVE ? 0 : view->now_ms; /* 0: asked for when it is wanted */
     o->locked = view->kind == VIEW_TRANSACTION;
     if (view->kind == VIEW_TRANSACTION) {
@@ -122,7 +130,8 @@ static bool run_counts(op *o, int result)
 {
     if (o->again || result == ENGINE_AGAIN)
         return false;
-    if (o->locked || o->view->kind == VIEW_SNAPSHOT || o->reads + o->scanned <= 1 || engine_journal(o->engine) == NULL)
+    if (o->locked || o->view->kind == VIEW_SNAPSHOT || o->reads + o->scanned <= 1 ||
+        engine_journal(o->engine) == NULL)
         return true;
     return engine_stood_still(o->engine, o->cursor);
 }
@@ -252,7 +261,8 @@ int op_write(mlkv *view, op_rule rule, void *context)
     int state = cancel_disable();
     op o;
     op_begin(&o, view, self, scratch, true);
-    result = view->kind == VIEW_TRANSACTION ? write_transaction(&o, rule, context) : write_live(&o, rule, context);
+    result = view->kind == VIEW_TRANSACTION ? write_transaction(&o, rule, context)
+                                            : write_live(&o, rule, context);
     op_adopt_none(&o); /* after a refusal: the caller may use its values again */
     op_scratch_release(scratch);
     cancel_restore(state);
@@ -275,7 +285,8 @@ static int get_live(op *o, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value
     return result;
 }
 
-static int get_batched(const batch *writes, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value, bool *ret_found)
+static int get_batched(const batch *writes, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value,
+                       bool *ret_found)
 {
     const batch_entry *entry = batch_find(writes, hash, key);
     *ret_found = entry != NULL;
@@ -336,7 +347,8 @@ int op_put_reserve(op *o, mlkv_slice record_key, size_t size, void **ret_bytes)
     unsigned char *to = NULL;
     int result = check_key(o, record_key);
     if (result == MLKV_OK)
-        result = batch_put(o->writes, hash_key(record_key.data, record_key.size), record_key, size, &to);
+        result =
+            batch_put(o->writes, hash_key(record_key.data, record_key.size), record_key, size, &to);
     if (result == MLKV_OK)
         *ret_bytes = to;
     return result;
@@ -363,7 +375,9 @@ int op_put(op *o, mlkv_slice record_key, mlkv_slice value)
 int op_delete(op *o, mlkv_slice record_key)
 {
     int result = check_key(o, record_key);
-    return result != MLKV_OK ? result : batch_delete(o->writes, hash_key(record_key.data, record_key.size), record_key);
+    return result != MLKV_OK
+               ? result
+               : batch_delete(o->writes, hash_key(record_key.data, record_key.size), record_key);
 }
 
 int op_take_id(op *o, uint64_t *ret_id)

@@ -1,9 +1,11 @@
 /* scan.c - ordered scans: LMDB's records from below, merged with what is newer.
  *
- * The overlay holds, sorted by key, the newest of: what the op has put, what its transaction has put, what is pending; tombstones included. It is copied at the opening, so no
- * lock is held between calls. The LMDB snapshot is begun under the catch-up lock, after the copy (R2): together they are the state at one cursor.
- * Whatever an op has read before it opens a scan is confirmed at that moment, if the state still stands at the op's cursor.
- * Locks: the catch-up lock while opening.
+ * The overlay holds, sorted by key, the newest of: what the op has put, what its transaction has
+ * put, what is pending; tombstones included. It is copied at the opening, so no lock is held
+ * between calls. The LMDB snapshot is begun under the catch-up lock, after the copy (R2): together
+ * they are the state at one cursor. Whatever an op has read before it opens a scan is confirmed at
+ * that moment, if the state still stands at the op's cursor. Locks: the catch-up lock while
+ * opening.
  */
 #include "view/view.h"
 
@@ -26,7 +28,8 @@ typedef struct {
 struct scan {
     mlkv *view;
     engine *engine;
-    bool retains; /* the engine: a scan outside an op outlives its view */
+    bool retains; /* the engine, or the snapshot: a scan outside an op outlives its view */
+    bool on_snapshot;
     bool owns_read;
     store_read *read;
     store_cursor *cursor;
@@ -60,8 +63,10 @@ static size_t count_wanted(const batch *writes, mlkv_slice prefix, mlkv_slice af
     return count;
 }
 
-/* Copies, because the op may go on putting records while it scans; the buffer was reserved, so it does not move. */
-static void add_batch(scan *self, const batch *writes, mlkv_slice prefix, mlkv_slice after, uint8_t rank)
+/* Copies, because the op may go on putting records while it scans; the buffer was reserved, so it
+ * does not move. */
+static void add_batch(scan *self, const batch *writes, mlkv_slice prefix, mlkv_slice after,
+                      uint8_t rank)
 {
     for (size_t i = 0; i < writes->count; i++) {
         const batch_entry *from = &writes->entries[i];
@@ -72,8 +77,8 @@ static void add_batch(scan *self, const batch *writes, mlkv_slice prefix, mlkv_s
         bytes_copy(to, key.data, key.size);
         bytes_copy(to + key.size, value.data, value.size);
         self->copied.size += key.size + value.size;
-        self->items[self->item_count++] =
-            (overlay_item){slice_of(to, key.size), slice_of(to + key.size, value.size), from->is_delete, rank};
+        self->items[self->item_count++] = (overlay_item){
+            slice_of(to, key.size), slice_of(to + key.size, value.size), from->is_delete, rank};
     }
 }
 
@@ -82,7 +87,8 @@ static void add_pending(scan *self, const pending_copy *copy, mlkv_slice prefix,
     for (size_t i = 0; i < copy->count; i++) {
         const pending_item *from = &copy->items[i];
         if (wanted(from->key, prefix, after))
-            self->items[self->item_count++] = (overlay_item){from->key, from->value, from->is_delete, 0};
+            self->items[self->item_count++] =
+                (overlay_item){from->key, from->value, from->is_delete, 0};
     }
 }
 
@@ -103,7 +109,8 @@ static void keep_newest(scan *self)
     self->item_count = kept;
 }
 
-static int build_overlay(scan *self, const batch *own, const batch *outer, const pending_copy *copy, mlkv_slice prefix, mlkv_slice after)
+static int build_overlay(scan *self, const batch *own, const batch *outer, const pending_copy *copy,
+                         mlkv_slice prefix, mlkv_slice after)
 {
     size_t bytes = 0, count = copy->count;
     count += own != NULL ? count_wanted(own, prefix, after, &bytes) : 0;
@@ -180,7 +187,8 @@ static int take_op_state(scan *self, op *o, mlkv_slice prefix, mlkv_slice after)
     if (result == ENGINE_AGAIN)
         o->again = true;
     if (result == MLKV_OK) {
-        o->reads = 0; /* under the catch-up lock the cursor was the op's: all that it read before is of that state */
+        o->reads = 0; /* under the catch-up lock the cursor was the op's: all that it read before is
+                         of that state */
         o->scanned = true;
     }
     return result;
@@ -202,10 +210,12 @@ static int position_cursor(scan *self, mlkv_slice prefix, mlkv_slice after)
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }
 
-static int open_scan(mlkv *view, engine *source, op *o, mlkv_slice prefix, mlkv_slice after, scan **ret_scan)
+static int open_scan(mlkv *view, engine *source, op *o, mlkv_slice prefix, mlkv_slice after,
+                     scan **ret_scan)
 {
     if (prefix.size > RECORD_KEY_SIZE_MAX || after.size > RECORD_KEY_SIZE_MAX)
-        return error_set(MLKV_E_SIZE, "a scan from a record key of more than %d bytes", RECORD_KEY_SIZE_MAX);
+        return error_set(MLKV_E_SIZE, "a scan from a record key of more than %d bytes",
+                         RECORD_KEY_SIZE_MAX);
     if (after.size != 0 && slice_compare(after, prefix) < 0)
         after = slice_of(NULL, 0);
     scan *self = calloc(1, sizeof *self);
@@ -220,11 +230,15 @@ static int open_scan(mlkv *view, engine *source, op *o, mlkv_slice prefix, mlkv_
         self->read = view->read;
         result = MLKV_OK;
     } else {
-        result = o != NULL ? take_op_state(self, o, prefix, after) : take_live_state(self, prefix, after);
+        result = o != NULL ? take_op_state(self, o, prefix, after)
+                           : take_live_state(self, prefix, after);
     }
-    const batch *own = o != NULL ? o->writes : NULL, *outer = view->kind == VIEW_TRANSACTION ? &view->writes : NULL;
+    const batch *own = o != NULL ? o->writes : NULL,
+                *outer = view->kind == VIEW_TRANSACTION ? &view->writes : NULL;
     if (result == MLKV_OK)
-        result = build_overlay(self, own, outer, view->kind == VIEW_SNAPSHOT ? &view->above : &self->pending, prefix, after);
+        result = build_overlay(self, own, outer,
+                               view->kind == VIEW_SNAPSHOT ? &view->above : &self->pending, prefix,
+                               after);
     if (result == MLKV_OK)
         result = position_cursor(self, prefix, after);
     if (result != MLKV_OK) {
@@ -251,7 +265,10 @@ int scan_open(mlkv *view, mlkv_slice prefix, mlkv_slice after, scan **ret_scan)
     result = open_scan(view, source, NULL, prefix, after, &opened);
     if (result == MLKV_OK) {
         opened->retains = !view->borrowed;
-        if (opened->retains)
+        opened->on_snapshot = view->kind == VIEW_SNAPSHOT;
+        if (opened->retains && opened->on_snapshot)
+            atomic_fetch_add(&view->holders, 1);
+        else if (opened->retains)
             engine_retain(source);
         *ret_scan = opened;
     }
@@ -280,9 +297,11 @@ int scan_next(scan *self, mlkv_slice *ret_key, mlkv_slice *ret_value)
         int result = refill(self);
         if (result != MLKV_OK)
             return result;
-        if (self->has_stored && !slice_starts_with(self->key, slice_of(self->prefix, self->prefix_size)))
+        if (self->has_stored &&
+            !slice_starts_with(self->key, slice_of(self->prefix, self->prefix_size)))
             self->has_stored = false;
-        const overlay_item *item = self->item_next < self->item_count ? &self->items[self->item_next] : NULL;
+        const overlay_item *item =
+            self->item_next < self->item_count ? &self->items[self->item_next] : NULL;
         if (item == NULL && !self->has_stored)
             return MLKV_ABSENT;
         int order = item == NULL ? 1 : !self->has_stored ? -1 : slice_compare(item->key, self->key);
@@ -320,7 +339,9 @@ int scan_cell_append(scan *self, mlkv_slice cell, mlkv_buffer *out)
     if (result == MLKV_OK)
         return MLKV_OK;
     out->size = before;
-    return result == MLKV_ABSENT ? error_set(MLKV_E_CORRUPT, "blob %llu is missing", (unsigned long long)blob.id) : result;
+    return result == MLKV_ABSENT
+               ? error_set(MLKV_E_CORRUPT, "blob %llu is missing", (unsigned long long)blob.id)
+               : result;
 }
 
 void scan_close(scan *self)
@@ -336,6 +357,6 @@ void scan_close(scan *self)
     mlkv_buffer_free(&self->copied);
     free(self->items);
     if (self->retains)
-        (void)engine_release(self->engine);
+        (void)(self->on_snapshot ? view_let_go(self->view) : engine_release(self->engine));
     free(self);
 }

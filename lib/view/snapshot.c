@@ -1,4 +1,5 @@
-/* snapshot.c - one record of a snapshot view: what was pending at its begin (read-only engines only), then LMDB. No locks: nothing of it changes. */
+/* snapshot.c - one record of a snapshot view: what was pending at its begin (read-only engines
+ * only), then LMDB. No locks: nothing of it changes. */
 #include "view/view.h"
 
 #include "base/buffer.h"

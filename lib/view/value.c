@@ -1,9 +1,12 @@
-/* value.c - values of any size behind the waist: prepared outside every lock, referred to by records, counted, read back.
+/* value.c - values of any size behind the waist: prepared outside every lock, referred to by
+ * records, counted, read back.
  *
- * A value below the blob threshold is a cell that travels in its record. A larger one is a blob: in LMDB before any record refers to it (I8). The rule that puts such a
- * record adopts the value: R = 1 in the same frame. Dropping the last reference puts W in R's place, which is final (R8).
- * A blob that is missing when a live reader comes for it was replaced meanwhile: the operation runs again; only if that goes on is it corruption.
- * State: op_value.in_rule while the current run has adopted it, .adopted once such a run was committed. No locks.
+ * A value below the blob threshold is a cell that travels in its record. A larger one is a blob: in
+ * LMDB before any record refers to it (I8). The rule that puts such a record adopts the value: R =
+ * 1 in the same frame. Dropping the last reference puts W in R's place, which is final (R8). A blob
+ * that is missing when a live reader comes for it was replaced meanwhile: the operation runs again;
+ * only if that goes on is it corruption. State: op_value.in_rule while the current run has adopted
+ * it, .adopted once such a run was committed. No locks.
  */
 #include "view/view.h"
 
@@ -15,9 +18,11 @@
 #include <stdlib.h>
 
 enum {
-    BLOB_THRESHOLD = 512 << 10, /* below it a copy through the ring costs less than a commit of its own */
-    BLOB_RING_PART = 16,        /* and never more of the ring than this part */
-    MISSING_MAX = 64,           /* runs of an operation that found a blob missing before it counts as corruption */
+    BLOB_THRESHOLD =
+        512 << 10,       /* below it a copy through the ring costs less than a commit of its own */
+    BLOB_RING_PART = 16, /* and never more of the ring than this part */
+    MISSING_MAX =
+        64, /* runs of an operation that found a blob missing before it counts as corruption */
     ID_KEY_SIZE = 9,
 };
 
@@ -35,7 +40,8 @@ size_t op_blob_threshold(const op *o)
 
 /* --- preparing --- */
 
-static int prepare_blobs(engine *self, const mlkv_slice *raws, const size_t *which, size_t n, op_value *values)
+static int prepare_blobs(engine *self, const mlkv_slice *raws, const size_t *which, size_t n,
+                         op_value *values)
 {
     mlkv_slice *chosen = calloc(n, sizeof *chosen);
     cell_blob *blobs = calloc(n, sizeof *blobs);
@@ -116,7 +122,8 @@ static int get_references(op *o, uint64_t id, uint64_t *ret_count)
     mlkv_buffer value = {0};
     int result = op_get(o, id_key(RECORD_REFERENCE, id, key), &value);
     if (result == MLKV_OK && value.size != 8)
-        result = error_set(MLKV_E_CORRUPT, "the reference count of blob %llu has %zu bytes", (unsigned long long)id, value.size);
+        result = error_set(MLKV_E_CORRUPT, "the reference count of blob %llu has %zu bytes",
+                           (unsigned long long)id, value.size);
     if (result == MLKV_OK)
         *ret_count = load_le64(value.data);
     mlkv_buffer_free(&value);
@@ -135,7 +142,8 @@ int op_value_adopt(op *o, op_value *value)
     if (value->blob.id == 0)
         return MLKV_OK;
     uint64_t count = 0;
-    int result = value->in_rule || value->adopted ? get_references(o, value->blob.id, &count) : MLKV_OK;
+    int result =
+        value->in_rule || value->adopted ? get_references(o, value->blob.id, &count) : MLKV_OK;
     if (result != MLKV_OK)
         return result;
     if (!value->in_rule) {
@@ -184,14 +192,16 @@ int op_cell_release(op *o, mlkv_slice cell)
         return result;
     result = get_references(o, blob.id, &count);
     if (result == MLKV_ABSENT || (result == MLKV_OK && count == 0))
-        return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count", (unsigned long long)blob.id);
+        return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count",
+                         (unsigned long long)blob.id);
     if (result != MLKV_OK)
         return result;
     if (count > 1)
         return put_references(o, blob.id, count - 1);
     unsigned char key[ID_KEY_SIZE];
     result = op_delete(o, id_key(RECORD_REFERENCE, blob.id, key));
-    return result != MLKV_OK ? result : op_put(o, id_key(RECORD_WASTE, blob.id, key), slice_of(NULL, 0));
+    return result != MLKV_OK ? result
+                             : op_put(o, id_key(RECORD_WASTE, blob.id, key), slice_of(NULL, 0));
 }
 
 int op_cell_retain(op *o, mlkv_slice cell)
@@ -204,7 +214,8 @@ int op_cell_retain(op *o, mlkv_slice cell)
         return result;
     result = get_references(o, blob.id, &count);
     if (result == MLKV_ABSENT)
-        return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count", (unsigned long long)blob.id);
+        return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count",
+                         (unsigned long long)blob.id);
     return result != MLKV_OK ? result : put_references(o, blob.id, count + 1);
 }
 
@@ -258,8 +269,9 @@ int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
     if (result != MLKV_OK)
         return result;
     if (offset > raw_size || size > raw_size - offset)
-        return error_set(MLKV_E_RANGE, "bytes %llu..%llu of a value of %llu", (unsigned long long)offset,
-                         (unsigned long long)(offset + size), (unsigned long long)raw_size);
+        return error_set(MLKV_E_RANGE, "bytes %llu..%llu of a value of %llu",
+                         (unsigned long long)offset, (unsigned long long)(offset + size),
+                         (unsigned long long)raw_size);
     mlkv_slice raw;
     if (kind == CELL_BLOB)
         return read_blob(o, &blob, offset, size, to);

@@ -1,9 +1,10 @@
 /* view.c - the life of views: open, close, begin, commit, abort, snapshot, flush, stats.
  *
- * A live handle points to its engine; after a fork the first call moves it to the child's own (engine_replace), once, whichever thread comes first.
- * A transaction holds the writer lock from begin to end. If its thread ends without ending it, the lock's next taker finds a dead owner and goes on; the epoch tells
- * the old handle that it is over.
- * Locks: the writer lock, taken by mlkv_begin and released by mlkv_commit, mlkv_abort or mlkv_close.
+ * A live handle points to its engine; after a fork the first call moves it to the child's own
+ * (engine_replace), once, whichever thread comes first. A transaction holds the writer lock from
+ * begin to end. If its thread ends without ending it, the lock's next taker finds a dead owner and
+ * goes on; the epoch tells the old handle that it is over. Locks: the writer lock, taken by
+ * mlkv_begin and released by mlkv_commit, mlkv_abort or mlkv_close.
  */
 #include "view/view.h"
 
@@ -22,16 +23,19 @@ int view_enter(mlkv *view, engine **ret_engine)
     engine *current = atomic_load_explicit(&view->engine, memory_order_acquire);
     if (__builtin_expect(atomic_load_explicit(&current->abandoned, memory_order_relaxed), 0)) {
         if (view->kind != VIEW_LIVE)
-            return error_set(MLKV_E_OWNER, "a %s does not cross a fork", view->kind == VIEW_SNAPSHOT ? "snapshot" : "transaction");
+            return error_set(MLKV_E_OWNER, "a %s does not cross a fork",
+                             view->kind == VIEW_SNAPSHOT ? "snapshot" : "transaction");
         int result = engine_replace(&view->engine, &current);
         if (result != MLKV_OK)
             return result;
     }
     if (view->kind == VIEW_TRANSACTION) {
-        if (!pthread_equal(view->thread, pthread_self()) || journal_epoch(engine_journal(current)) != view->epoch)
+        if (!pthread_equal(view->thread, pthread_self()) ||
+            journal_epoch(engine_journal(current)) != view->epoch)
             return error_set(MLKV_E_OWNER, "the transaction belongs to another thread, or is over");
         if (view->failed != MLKV_OK)
-            return error_set(view->failed, "the transaction failed earlier and can only be aborted");
+            return error_set(view->failed,
+                             "the transaction failed earlier and can only be aborted");
     }
     *ret_engine = current;
     return MLKV_OK;
@@ -44,6 +48,7 @@ static int view_create(view_kind kind, engine *self, mlkv **ret_view)
         return error_set_memory("a view");
     view->kind = kind;
     atomic_init(&view->engine, self);
+    atomic_init(&view->holders, 1);
     *ret_view = view;
     return MLKV_OK;
 }
@@ -102,7 +107,8 @@ static bool inherited(const mlkv *view)
 /* True if this thread may end the transaction. */
 static bool owns(const mlkv *view, engine *self)
 {
-    return pthread_equal(view->thread, pthread_self()) && journal_epoch(engine_journal(self)) == view->epoch;
+    return pthread_equal(view->thread, pthread_self()) &&
+           journal_epoch(engine_journal(self)) == view->epoch;
 }
 
 static int transaction_abort(mlkv *view)
@@ -119,8 +125,10 @@ static int transaction_abort(mlkv *view)
     return view_destroy(view);
 }
 
-static int snapshot_end(mlkv *view)
+int view_let_go(mlkv *view)
 {
+    if (atomic_fetch_sub(&view->holders, 1) != 1)
+        return MLKV_OK;
     if (!inherited(view))
         store_read_end(view->read);
     pending_copy_free(&view->above);
@@ -139,7 +147,7 @@ int mlkv_close(mlkv *view)
         result = transaction_abort(view);
         break;
     case VIEW_SNAPSHOT:
-        result = snapshot_end(view);
+        result = view_let_go(view);
         break;
     default:
         result = view_destroy(view);
@@ -223,7 +231,8 @@ int mlkv_commit(mlkv *transaction)
     int state = cancel_disable(), result;
     if (journal_epoch(engine_journal(self)) != transaction->epoch) {
         (void)transaction_abort(transaction);
-        result = error_set(MLKV_E_OWNER, "the transaction is over: its thread ended, and another took the lock");
+        result = error_set(MLKV_E_OWNER,
+                           "the transaction is over: its thread ended, and another took the lock");
     } else if (!owns(transaction, self)) {
         result = error_set(MLKV_E_OWNER, "the transaction belongs to another thread");
     } else {
@@ -246,7 +255,8 @@ static int snapshot_read_only(engine *self, mlkv *view)
         if (above != NULL && engine_cursor(self) != cursor)
             result = ENGINE_AGAIN;
         if (result == MLKV_OK && above != NULL) {
-            result = pending_collect(above, cursor, slice_of(NULL, 0), slice_of(NULL, 0), &view->above);
+            result =
+                pending_collect(above, cursor, slice_of(NULL, 0), slice_of(NULL, 0), &view->above);
             if (result == JOURNAL_LOST)
                 result = ENGINE_AGAIN;
         }
@@ -272,7 +282,9 @@ static int snapshot_begin(engine *self, mlkv *view)
     store_position position;
     if (result == MLKV_OK)
         result = store_read_position(view->read, &position);
-    if (result == MLKV_OK && position.applied < tail) { /* LMDB shows readers an old commit after a death: settle, once */
+    if (result == MLKV_OK &&
+        position.applied <
+            tail) { /* LMDB shows readers an old commit after a death: settle, once */
         store_read_end(view->read);
         view->read = NULL;
         result = engine_settle(self);
@@ -337,7 +349,8 @@ int mlkv_stats_get(mlkv *db, mlkv_stats *stats)
     if (result != MLKV_OK)
         return result;
     if (stats == NULL || stats->size != sizeof *stats)
-        return error_set(MLKV_E_ARGUMENT, "stats: size must be sizeof(mlkv_stats), %zu", sizeof *stats);
+        return error_set(MLKV_E_ARGUMENT, "stats: size must be sizeof(mlkv_stats), %zu",
+                         sizeof *stats);
     int state = cancel_disable();
     result = view_key_count(db, &stats->keys);
     if (result == MLKV_OK)

@@ -1,11 +1,13 @@
 /* view.h - the three kinds of view, inside. Only lib/view includes it; types/ knows op.h.
  *
  *   live         an engine, shared by all handles of the folder
- *   transaction  the writer lock held by the thread that began it, and a batch of its writes; reads go to batch, then as live
- *   snapshot     one LMDB read transaction that holds everything acknowledged at its begin; a read-only engine adds a copy of what was pending
+ *   transaction  the writer lock held by the thread that began it, and a batch of its writes; reads
+ * go to batch, then as live snapshot     one LMDB read transaction that holds everything
+ * acknowledged at its begin; a read-only engine adds a copy of what was pending
  *
- * Invariants: a transaction's thread and the lock's epoch are checked by every call (R10). A derived view holds a reference to the engine of its own.
- * Locks: none but the writer lock of a transaction.
+ * Invariants: a transaction's thread and the lock's epoch are checked by every call (R10). A
+ * derived view holds a reference to the engine of its own. Locks: none but the writer lock of a
+ * transaction.
  */
 #ifndef MLKV_VIEW_VIEW_H
 #define MLKV_VIEW_VIEW_H
@@ -19,18 +21,21 @@ struct mlkv {
     view_kind kind;
     engine *_Atomic engine;
     bool read_only; /* the handle's own */
-    bool borrowed;  /* the keeper's view: what it opens retains nothing, for the last close waits for the keeper with the registry's lock held */
+    bool borrowed; /* the keeper's view: what it opens retains nothing, for the last close waits for
+                      the keeper with the registry's lock held */
     int durability; /* the handle's own */
     /* transaction */
     pthread_t thread;
     uint64_t epoch;
     batch writes;
-    int failed;          /* a merge that failed half-way: the transaction can only be aborted */
-    mlkv_buffer adopted; /* uint64_t[]: blobs that its operations refer to, deleted if it is aborted */
+    int failed; /* a merge that failed half-way: the transaction can only be aborted */
+    mlkv_buffer
+        adopted; /* uint64_t[]: blobs that its operations refer to, deleted if it is aborted */
     bool in_operation;
     /* transaction, snapshot */
     int64_t now_ms;
     /* snapshot */
+    _Atomic unsigned holders; /* the handle, and the scans outside an op that walk it: the last to end frees it */
     store_read *read;
     pending_copy above; /* newer than LMDB, sorted; only in a read-only engine */
 };
@@ -38,27 +43,32 @@ struct mlkv {
 struct op {
     mlkv *view;
     engine *engine;
-    uint64_t cursor; /* the state that reads stand on */
+    uint64_t cursor;  /* the state that reads stand on */
     unsigned reads;   /* records read since the state was last known to stand at the cursor */
     unsigned missing; /* runs that found a blob missing */
     bool scanned;     /* a scan was opened in this run */
     bool writing;
-    bool begun;      /* cursor is set */
-    bool locked;     /* the writer lock is held */
-    bool again;      /* something was not as of one state: the run does not count */
+    bool begun;  /* cursor is set */
+    bool locked; /* the writer lock is held */
+    bool again;  /* something was not as of one state: the run does not count */
     int64_t now_ms;
-    batch *writes;      /* of this run */
-    mlkv_buffer *value; /* scratch of op_borrow */
-    mlkv_buffer *adoptees; /* op_value *[]: what this run refers to; they become adopted when it is committed */
+    batch *writes;         /* of this run */
+    mlkv_buffer *value;    /* scratch of op_borrow */
+    mlkv_buffer *adoptees; /* op_value *[]: what this run refers to; they become adopted when it is
+                              committed */
 };
 
 /* The engine of a view, opened anew if a fork left the old one behind. Checks NULL, ownership. */
 int view_enter(mlkv *view, engine **ret_engine);
 
+/* One holder of a snapshot less. */
+int view_let_go(mlkv *snapshot);
+
 /* A record of a snapshot view. */
 int view_snapshot_get(mlkv *view, mlkv_slice key, mlkv_buffer *ret_value);
 
-/* Scratch memory of a thread, freed when it ends. Taken by one op at a time; a nested op gets fresh memory. */
+/* Scratch memory of a thread, freed when it ends. Taken by one op at a time; a nested op gets fresh
+ * memory. */
 typedef struct {
     batch writes;
     mlkv_buffer value;
@@ -68,7 +78,8 @@ typedef struct {
 int op_scratch_take(op_scratch **ret_scratch);
 void op_scratch_release(op_scratch *scratch);
 
-/* value.c: the values that a committed run referred to are the store's now; those of a run that does not count are free again. */
+/* value.c: the values that a committed run referred to are the store's now; those of a run that
+ * does not count are free again. */
 void op_adopt_all(op *o);
 void op_adopt_none(op *o);
 

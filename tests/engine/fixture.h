@@ -1,4 +1,5 @@
-/* fixture.h - what the engine's tests share: small stores, single puts and gets below the views, children that die or report, records counted in LMDB. */
+/* fixture.h - what the engine's tests share: small stores, single puts and gets below the views,
+ * children that die or report, records counted in LMDB. */
 #ifndef MLKV_TESTS_ENGINE_FIXTURE_H
 #define MLKV_TESTS_ENGINE_FIXTURE_H
 
@@ -20,7 +21,10 @@ enum { TEST_RING = 64 << 10 };
 
 static inline mlkv_options small_options(void)
 {
-    return (mlkv_options){.size = sizeof(mlkv_options), .ring_bytes = TEST_RING, .cache_bytes = 256 << 10, .batch_bytes = 1 << 20,
+    return (mlkv_options){.size = sizeof(mlkv_options),
+                          .ring_bytes = TEST_RING,
+                          .cache_bytes = 256 << 10,
+                          .batch_bytes = 1 << 20,
                           .lock_timeout_ms = 120000};
 }
 
@@ -135,7 +139,8 @@ static inline numbered *number_of(unsigned number, unsigned round, size_t size)
 {
     static _Thread_local numbered made;
     int length = snprintf(made.key, sizeof made.key, "K%06u", number);
-    ck_assert_uint_le(size, sizeof made.value);
+    if (size > sizeof made.value)
+        ck_abort_msg("a value of %zu bytes", size);
     memset(made.value, (int)((number * 31 + round * 7) & 0xff), size);
     made.key_slice = slice_of(made.key, (size_t)length);
     made.value_slice = slice_of(made.value, size);
@@ -181,16 +186,16 @@ static inline void apply_all(engine *self)
 }
 
 /* Runs `body` in a forked child; its exit status, or minus the signal that ended it. */
-#define IN_CHILD(ret_status, body)                                                                                                 \
-    do {                                                                                                                           \
-        fflush(NULL);                                                                                                              \
-        pid_t child_pid = fork();                                                                                                  \
-        ck_assert_int_ge(child_pid, 0);                                                                                            \
-        if (child_pid == 0) {                                                                                                      \
-            body;                                                                                                                  \
-            _exit(0);                                                                                                              \
-        }                                                                                                                          \
-        (ret_status) = child_status(child_pid);                                                                                    \
+#define IN_CHILD(ret_status, body)              \
+    do {                                        \
+        fflush(NULL);                           \
+        pid_t child_pid = fork();               \
+        ck_assert_int_ge(child_pid, 0);         \
+        if (child_pid == 0) {                   \
+            body;                               \
+            _exit(0);                           \
+        }                                       \
+        (ret_status) = child_status(child_pid); \
     } while (0)
 
 static inline int child_status(pid_t pid)
@@ -202,12 +207,13 @@ static inline int child_status(pid_t pid)
 }
 
 /* In a child, where Check's assertions would not reach the parent. */
-#define CHILD_MUST(condition)                                                                                                      \
-    do {                                                                                                                           \
-        if (!(condition)) {                                                                                                        \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, mlkv_error_detail());                               \
-            _exit(99);                                                                                                             \
-        }                                                                                                                          \
+#define CHILD_MUST(condition)                                                   \
+    do {                                                                        \
+        if (!(condition)) {                                                     \
+            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
+                    mlkv_error_detail());                                       \
+            _exit(99);                                                          \
+        }                                                                       \
     } while (0)
 
 static inline void die(void)
@@ -243,7 +249,8 @@ static inline void copy_file(const char *from_folder, const char *to_folder, con
     ck_assert_int_eq(system(command), 0);
 }
 
-static inline void overwrite(const char *folder, const char *name, off_t offset, const void *bytes, size_t size)
+static inline void overwrite(const char *folder, const char *name, off_t offset, const void *bytes,
+                             size_t size)
 {
     char path[700];
     path_in(path, folder, name);

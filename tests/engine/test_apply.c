@@ -1,7 +1,9 @@
-/* test_apply.c - frames into LMDB: bounded batches that are prefixes, callers who wait together; the two background threads (background.c) and the numbers (stats.c). */
+/* test_apply.c - frames into LMDB: bounded batches that are prefixes, callers who wait together;
+ * the two background threads (background.c) and the numbers (stats.c). */
 #include "fixture.h"
 
-/* What LMDB holds is what the frames up to its position say: frame i puts "Klast" -> i, and each ends where ends[i] says. */
+/* What LMDB holds is what the frames up to its position say: frame i puts "Klast" -> i, and each
+ * ends where ends[i] says. */
 static void check_prefix(engine *self, const uint64_t *ends, unsigned count)
 {
     store_read *read = NULL;
@@ -53,7 +55,8 @@ START_TEST(applies_prefixes)
     OK(engine_apply(self, &more)); /* nothing to do */
     ck_assert(!more);
     ck_assert_uint_eq(atomic_load(&self->counters.batches_applied), batches);
-    ck_assert_uint_eq(atomic_load(&self->counters.records_applied), FRAMES + batches); /* Klast once a batch */
+    ck_assert_uint_eq(atomic_load(&self->counters.records_applied),
+                      FRAMES + batches); /* Klast once a batch */
     for (unsigned i = 0; i < FRAMES; i += 11)
         ck_assert(holds_number(self, i, 1, 2500));
     OK(engine_release(self));
@@ -61,7 +64,8 @@ START_TEST(applies_prefixes)
 }
 END_TEST
 
-/* Died between commit and announcement: the next one announces what is there and applies nothing twice. */
+/* Died between commit and announcement: the next one announces what is there and applies nothing
+ * twice. */
 START_TEST(announces_for_the_dead)
 {
     const char *folder = harness_folder();
@@ -125,11 +129,12 @@ START_TEST(is_shared_by_those_who_wait)
 }
 END_TEST
 
-/* Waits for what the background does sooner or later; Check's own time limit ends a wait for nothing. */
-#define EVENTUALLY(condition)    \
-    do {                         \
-        while (!(condition))     \
-            (void)usleep(1000);  \
+/* Waits for what the background does sooner or later; Check's own time limit ends a wait for
+ * nothing. */
+#define EVENTUALLY(condition)   \
+    do {                        \
+        while (!(condition))    \
+            (void)usleep(1000); \
     } while (0)
 
 /* Begun before there are threads; writes when it is told to. */

@@ -1,4 +1,5 @@
-/* test_batch.c - batches beside an oracle: the newest record of each key, the payload's form, merging, limits. */
+/* test_batch.c - batches beside an oracle: the newest record of each key, the payload's form,
+ * merging, limits. */
 #include "fixture.h"
 
 enum { NAMES = 300, VALUE_MAX = 200 };
@@ -22,7 +23,8 @@ static uint64_t draw(uint64_t bound)
 static mlkv_slice name_of(size_t i)
 {
     static char name[64];
-    return slice_of(name, (size_t)snprintf(name, sizeof name, "K%zu%.*s", i, (int)(i % 40 + 1), "----------------------------------------"));
+    return slice_of(name, (size_t)snprintf(name, sizeof name, "K%zu%.*s", i, (int)(i % 40 + 1),
+                                           "----------------------------------------"));
 }
 
 /* Few bits, so that chains in the index are long. */
@@ -82,7 +84,9 @@ static void compare_payload(batch *self, const expectation *oracle)
     size_t want = batch_size(self), offset = 0, records = 0;
     OK(batch_payload(self, &payload));
     ck_assert_uint_eq(payload.size, want);
-    journal_frame frame = {.record_count = (uint32_t)self->count, .payload = payload.data, .payload_size = payload.size};
+    journal_frame frame = {.record_count = (uint32_t)self->count,
+                           .payload = payload.data,
+                           .payload_size = payload.size};
     journal_record record;
     int result;
     while ((result = journal_next_record(&frame, &offset, &record)) == MLKV_OK) {

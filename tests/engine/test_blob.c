@@ -1,4 +1,5 @@
-/* test_blob.c - immutable large data: written, read in parts, given up, lost with their writer, and cleaned away (clean.c). Counts B, N, R, W records in LMDB. */
+/* test_blob.c - immutable large data: written, read in parts, given up, lost with their writer, and
+ * cleaned away (clean.c). Counts B, N, R, W records in LMDB. */
 #include "fixture.h"
 
 enum { PIECE = 1 << 20, MANY = 300 };
@@ -57,7 +58,8 @@ static void expect_blob(engine *self, const cell_blob *blob, const unsigned char
     OK(read_part(self, blob, 0, size, got));
     ck_assert_int_eq(memcmp(got, want, size), 0);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        size_t offset = steps[i] < size ? size - steps[i] : size / 2, part = size - offset < 5000 ? size - offset : 5000;
+        size_t offset = steps[i] < size ? size - steps[i] : size / 2,
+               part = size - offset < 5000 ? size - offset : 5000;
         memset(got, 0, part);
         OK(read_part(self, blob, offset, part, got));
         ck_assert_int_eq(memcmp(got, want + offset, part), 0);
@@ -164,13 +166,16 @@ START_TEST(cleans_again_after_a_death)
     ck_assert_uint_eq(count_class(self, RECORD_WASTE), 1);
     OK(engine_clean_waste(self));
     apply_all(self);
-    ck_assert_uint_eq(count_class(self, RECORD_WASTE) + count_class(self, RECORD_BLOB) + count_class(self, RECORD_NOTE), 0);
+    ck_assert_uint_eq(count_class(self, RECORD_WASTE) + count_class(self, RECORD_BLOB) +
+                          count_class(self, RECORD_NOTE),
+                      0);
     OK(engine_release(self));
     harness_remove(folder);
 }
 END_TEST
 
-/* A child writes three blobs: one it refers to, one it refers to and lets go, one that nobody ever knows. Then it dies. */
+/* A child writes three blobs: one it refers to, one it refers to and lets go, one that nobody ever
+ * knows. Then it dies. */
 static void write_and_die(engine *_Atomic *handle)
 {
     engine *own;
@@ -222,7 +227,8 @@ START_TEST(cleans_at_the_next_opening)
     mlkv_slice raw = TEXT("nobody's");
     cell_blob blob;
     OK(engine_blobs_write(self, &raw, 1, &blob));
-    OK(engine_release(self)); /* never referred to nor given up: as if its operation had failed badly */
+    OK(engine_release(
+        self)); /* never referred to nor given up: as if its operation had failed badly */
     self = open_still(folder);
     ck_assert_uint_eq(count_class(self, RECORD_BLOB), 1);
     OK(engine_clean_notes(self, false));
@@ -253,7 +259,8 @@ static void write_on_a_full_disk(const char *folder)
     CHILD_MUST(count_class(self, RECORD_BLOB) == 0 && count_class(self, RECORD_NOTE) == 0);
     CHILD_MUST(engine_blobs_write(self, &raw, 1, &blob) == MLKV_OK);
     unsigned char *got = malloc(raw.size);
-    CHILD_MUST(got != NULL && read_part(self, &blob, 0, raw.size, got) == MLKV_OK && memcmp(got, raw.data, raw.size) == 0);
+    CHILD_MUST(got != NULL && read_part(self, &blob, 0, raw.size, got) == MLKV_OK &&
+               memcmp(got, raw.data, raw.size) == 0);
     free(got);
     free((void *)(uintptr_t)raw.data);
     engine_blobs_discard(self, &blob.id, 1);

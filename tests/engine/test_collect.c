@@ -1,4 +1,5 @@
-/* test_collect.c - frames in, the last write of each record out, in LMDB; beside an oracle, and with broken frames. */
+/* test_collect.c - frames in, the last write of each record out, in LMDB; beside an oracle, and
+ * with broken frames. */
 #include "fixture.h"
 
 enum { NAMES = 3000, FRAMES = 40 };
@@ -7,14 +8,18 @@ static void add_frame(collected *into, batch *records)
 {
     mlkv_slice payload;
     OK(batch_payload(records, &payload));
-    journal_frame frame = {.kind = FRAME_BATCH, .record_count = (uint32_t)records->count, .payload = payload.data, .payload_size = payload.size};
+    journal_frame frame = {.kind = FRAME_BATCH,
+                           .record_count = (uint32_t)records->count,
+                           .payload = payload.data,
+                           .payload_size = payload.size};
     OK(collect_add(into, &frame));
 }
 
 static mlkv_slice name_of(unsigned i)
 {
     static char name[64];
-    return slice_of(name, (size_t)snprintf(name, sizeof name, "Kshared prefix %x", i * 2654435761u));
+    return slice_of(name,
+                    (size_t)snprintf(name, sizeof name, "Kshared prefix %x", i * 2654435761u));
 }
 
 /* Borrowed records must stay where they are: each frame has its batch. */
@@ -67,10 +72,12 @@ START_TEST(writes_the_newest)
 }
 END_TEST
 
-/* Keys that are prefixes of each other, that differ behind the 8 bytes sorted first, that have zero bytes. */
+/* Keys that are prefixes of each other, that differ behind the 8 bytes sorted first, that have zero
+ * bytes. */
 START_TEST(sorts_all_keys)
 {
-    static const char *const keys[] = {"K", "Kaaaaaaaa", "Kaaaaaaaab", "Kaaaaaaaaa", "Kaaaaaaa", "Kb", "Ka", "E", "Kaaaaaaaaab"};
+    static const char *const keys[] = {"K",  "Kaaaaaaaa", "Kaaaaaaaab", "Kaaaaaaaaa", "Kaaaaaaa",
+                                       "Kb", "Ka",        "E",          "Kaaaaaaaaab"};
     const char *folder = harness_folder();
     store *kept = NULL;
     store_write *write = NULL;
@@ -138,7 +145,10 @@ START_TEST(refuses_broken_frames)
     OK(collect_create(&self));
     add_put(&records, TEXT("Kone"), TEXT("value"));
     OK(batch_payload(&records, &payload));
-    journal_frame frame = {.kind = FRAME_MARKER, .record_count = 1, .payload = payload.data, .payload_size = payload.size};
+    journal_frame frame = {.kind = FRAME_MARKER,
+                           .record_count = 1,
+                           .payload = payload.data,
+                           .payload_size = payload.size};
     OK(collect_add(self, &frame));
     ck_assert_uint_eq(collect_count(self), 0);
     frame.kind = FRAME_BATCH;

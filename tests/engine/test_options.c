@@ -1,4 +1,5 @@
-/* test_options.c - every option that is refused, the defaults, structs of other sizes; and the folder of an in-memory store (memory.c). */
+/* test_options.c - every option that is refused, the defaults, structs of other sizes; and the
+ * folder of an in-memory store (memory.c). */
 #include "fixture.h"
 
 static int check(const mlkv_options *given)
@@ -23,10 +24,22 @@ START_TEST(fills_in_defaults)
     ck_assert(o.create && !o.read_only && !o.accept_loss && !o.in_memory);
     OK(engine_check_options(&given, true, &in_memory));
     ck_assert(in_memory.in_memory && in_memory.ring_bytes == 16 << 20);
-    given = (mlkv_options){sizeof given, MLKV_READ_ONLY | MLKV_ACCEPT_LOSS, MLKV_STORE, 1, 64 << 10, 1 << 20, 2, 3, SIZE_MAX, -7, 0};
+    given = (mlkv_options){sizeof given,
+                           MLKV_READ_ONLY | MLKV_ACCEPT_LOSS,
+                           MLKV_STORE,
+                           1,
+                           64 << 10,
+                           1 << 20,
+                           2,
+                           3,
+                           SIZE_MAX,
+                           -7,
+                           0};
     OK(engine_check_options(&given, false, &o));
-    ck_assert(o.read_only && o.accept_loss && !o.create && o.durability == MLKV_STORE && o.cache_bytes == 1 && o.ring_bytes == 64 << 10);
-    ck_assert(o.batch_bytes == 1 << 20 && o.sync_interval_ms == 2 && o.lock_timeout_ms == 3 && o.cells.threshold_bytes == SIZE_MAX);
+    ck_assert(o.read_only && o.accept_loss && !o.create && o.durability == MLKV_STORE &&
+              o.cache_bytes == 1 && o.ring_bytes == 64 << 10);
+    ck_assert(o.batch_bytes == 1 << 20 && o.sync_interval_ms == 2 && o.lock_timeout_ms == 3 &&
+              o.cells.threshold_bytes == SIZE_MAX);
     ck_assert_int_eq(o.cells.level, -7);
 }
 END_TEST
@@ -54,7 +67,8 @@ START_TEST(refuses_values)
         mlkv_options given = bad[i];
         given.size = sizeof given;
         ck_assert_msg(check(&given) == MLKV_E_ARGUMENT, "case %zu", i);
-        ck_assert_msg(strstr(mlkv_error_detail(), "options: ") != NULL, "case %zu: %s", i, mlkv_error_detail());
+        ck_assert_msg(strstr(mlkv_error_detail(), "options: ") != NULL, "case %zu: %s", i,
+                      mlkv_error_detail());
     }
     engine_options o;
     mlkv_options given = {.size = sizeof given, .flags = MLKV_READ_ONLY};
@@ -92,7 +106,8 @@ START_TEST(takes_other_sizes)
     huge.known.size = SIZE_MAX;
     MUST(MLKV_E_ARGUMENT, check(&huge.known));
     /* an older, shorter struct: what it does not have is default, whatever lies behind it */
-    given = (mlkv_options){.size = offsetof(mlkv_options, ring_bytes), .ring_bytes = 77, .cache_bytes = 99};
+    given = (mlkv_options){
+        .size = offsetof(mlkv_options, ring_bytes), .ring_bytes = 77, .cache_bytes = 99};
     OK(engine_check_options(&given, false, &o));
     ck_assert(o.cache_bytes == 99 && o.ring_bytes == 256 << 20);
 }

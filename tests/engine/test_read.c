@@ -1,4 +1,5 @@
-/* test_read.c - one record from cache, ring and LMDB; snapshots that fit a cursor; catching up, being overtaken (catchup.c); read-only processes beside writers that come and go. */
+/* test_read.c - one record from cache, ring and LMDB; snapshots that fit a cursor; catching up,
+ * being overtaken (catchup.c); read-only processes beside writers that come and go. */
 #include "fixture.h"
 
 START_TEST(looks_everywhere)
@@ -22,7 +23,8 @@ START_TEST(looks_everywhere)
     ck_assert_uint_eq(atomic_load(&self->counters.pending_hits), 2);
     ck_assert(holds_number(self, 1, 1, 100) && lacks(self, TEXT("Knever")));
     cache_get_info(self->cache, &before);
-    ck_assert(holds_number(self, 1, 1, 100) && lacks(self, TEXT("Knever"))); /* filled by the reads before, absence too */
+    ck_assert(holds_number(self, 1, 1, 100) &&
+              lacks(self, TEXT("Knever"))); /* filled by the reads before, absence too */
     cache_get_info(self->cache, &after);
     ck_assert_uint_eq(after.hits, before.hits + 2);
     ck_assert_uint_eq(after.misses, before.misses);
@@ -84,7 +86,8 @@ START_TEST(settles)
     uint64_t cursor, hash = hash_key(made->key_slice.data, made->key_slice.size);
     OK(engine_read_begin(self, &cursor));
     int result = engine_get(self, cursor, hash, made->key_slice, &value);
-    ck_assert_msg(result == ENGINE_AGAIN || result == MLKV_ABSENT, "%d", result); /* LMDB may show the commit before */
+    ck_assert_msg(result == ENGINE_AGAIN || result == MLKV_ABSENT, "%d",
+                  result); /* LMDB may show the commit before */
     OK(engine_settle(self));
     ck_assert_uint_gt(journal_tail(engine_journal(self)), cursor);
     ck_assert(holds_number(self, 30, 1, 1000) && holds_number(self, 7, 1, 1000));
@@ -102,7 +105,8 @@ typedef struct {
     int to, from;
 } partner;
 
-/* Starts a child that has the folder open for itself; it obeys orders of one byte each and answers with one. */
+/* Starts a child that has the folder open for itself; it obeys orders of one byte each and answers
+ * with one. */
 static partner start(void (*serve)(const char *folder, int in, int out), const char *folder)
 {
     int to[2], from[2];
@@ -185,9 +189,11 @@ static void follow(const char *folder, engine *self, const char *script)
         expect_after(rounds, ++round, *script);
         for (unsigned i = round % 3; i < 60; i += 3) {
             if (rounds[i] == 0)
-                ck_assert_msg(lacks(self, number_of(i, 0, 0)->key_slice), "%s: number %u", script, i);
+                ck_assert_msg(lacks(self, number_of(i, 0, 0)->key_slice), "%s: number %u", script,
+                              i);
             else
-                ck_assert_msg(holds_number(self, i, rounds[i], 1000), "%s: number %u of round %u", script, i, rounds[i]);
+                ck_assert_msg(holds_number(self, i, rounds[i], 1000), "%s: number %u of round %u",
+                              script, i, rounds[i]);
         }
     }
     finish(&writer);
@@ -240,10 +246,12 @@ START_TEST(takes_up_to_a_target)
 }
 END_TEST
 
-/* Reads in a process that cannot write, while writers come, write, and go: 'r' reads number 1 and answers its round's digit. */
+/* Reads in a process that cannot write, while writers come, write, and go: 'r' reads number 1 and
+ * answers its round's digit. */
 static void read_to_order(const char *folder, int in, int out)
 {
-    mlkv_options options = {.size = sizeof options, .flags = MLKV_READ_ONLY, .cache_bytes = 64 << 10};
+    mlkv_options options = {
+        .size = sizeof options, .flags = MLKV_READ_ONLY, .cache_bytes = 64 << 10};
     engine *self = NULL;
     char what;
     while (read(in, &what, 1) == 1) {

@@ -1,9 +1,11 @@
-/* test_recover.c - opening what a crash, a backup, a stranger or a full disk left; and closing. Children die with the store open; files are then changed as bytes. */
+/* test_recover.c - opening what a crash, a backup, a stranger or a full disk left; and closing.
+ * Children die with the store open; files are then changed as bytes. */
 #include "fixture.h"
 
 #include "journal/frame.h"
 
-/* A child opens, puts numbers [from, to) of a round, and dies. sync: the journal's log has them, too. */
+/* A child opens, puts numbers [from, to) of a round, and dies. sync: the journal's log has them,
+ * too. */
 static void crash(const char *folder, unsigned from, unsigned to, unsigned round, bool sync)
 {
     int status;
@@ -90,7 +92,8 @@ static void forge_identity(const char *folder, void (*change)(journal_identity *
     ck_assert_int_ge(file, 0);
     ck_assert_int_eq(pread(file, &identity, sizeof identity, 0), sizeof identity);
     change(&identity);
-    identity.checksum = hash_checksum(&identity, offsetof(journal_identity, checksum), JOURNAL_MAGIC);
+    identity.checksum =
+        hash_checksum(&identity, offsetof(journal_identity, checksum), JOURNAL_MAGIC);
     ck_assert_int_eq(pwrite(file, &identity, sizeof identity, 0), sizeof identity);
     (void)close(file);
 }
@@ -115,7 +118,8 @@ static void be_newer(journal_identity *identity)
 
 START_TEST(makes_closes_and_opens)
 {
-    static const char *const names[] = {"data.mdb", "lock.mdb", "journal.head", "journal.ring", "journal.log", "journal.lock"};
+    static const char *const names[] = {"data.mdb",     "lock.mdb",    "journal.head",
+                                        "journal.ring", "journal.log", "journal.lock"};
     const char *base = harness_folder();
     char folder[600], path[700];
     struct stat status;
@@ -131,7 +135,8 @@ START_TEST(makes_closes_and_opens)
     ck_assert(is_clean(folder));
     engine *self = open_still(folder);
     ck_assert(!says_clean(self->store));
-    uint64_t generation = journal_generation(engine_journal(self)), tail = journal_tail(engine_journal(self));
+    uint64_t generation = journal_generation(engine_journal(self)),
+             tail = journal_tail(engine_journal(self));
     ck_assert_uint_gt(tail, 0);
     expect(self, 0, 50, 1);
     OK(engine_release(self));
@@ -204,7 +209,8 @@ START_TEST(survives_another_boot)
     expect(self, 0, 30, 1);
     OK(engine_release(self));
     forge_identity(folder, be_of_another_machine);
-    self = open_running(folder, &read_only); /* clean, and nobody has it open: the journal is not needed */
+    self = open_running(folder,
+                        &read_only); /* clean, and nobody has it open: the journal is not needed */
     expect(self, 0, 30, 1);
     OK(engine_release(self));
     self = open_still(folder);
@@ -328,7 +334,8 @@ START_TEST(reads_only_what_is_whole)
     const char *base = harness_folder();
     char folder[600];
     snprintf(folder, sizeof folder, "%s/store", base);
-    mlkv_options read_only = {.size = sizeof read_only, .flags = MLKV_READ_ONLY}, no_create = {.size = sizeof no_create, .flags = MLKV_NO_CREATE};
+    mlkv_options read_only = {.size = sizeof read_only, .flags = MLKV_READ_ONLY},
+                 no_create = {.size = sizeof no_create, .flags = MLKV_NO_CREATE};
     engine *self = NULL;
     MUST(MLKV_E_ABSENT_STORE, try_open(folder, &read_only, &self));
     MUST(MLKV_E_ABSENT_STORE, try_open(folder, &no_create, &self));

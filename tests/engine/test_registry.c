@@ -1,6 +1,8 @@
-/* test_registry.c - one engine per folder and process, counted; what a fork leaves behind and how the child gets its own.
+/* test_registry.c - one engine per folder and process, counted; what a fork leaves behind and how
+ * the child gets its own.
  *
- * Processes fork here without threads of their own: AddressSanitizer's allocator does not survive a fork beside a thread that allocates. tests/system forks with threads.
+ * Processes fork here without threads of their own: AddressSanitizer's allocator does not survive a
+ * fork beside a thread that allocates. tests/system forks with threads.
  */
 #include "fixture.h"
 
@@ -15,7 +17,8 @@ START_TEST(shares_one_engine)
     mlkv_options options = small_options();
     engine *first = open_running(plain, &options);
     ck_assert_int_eq(symlink(plain, linked), 0);
-    engine *second = open_running(dotted, &options), *third = open_running(linked, &options), *apart = open_running(other, &options);
+    engine *second = open_running(dotted, &options), *third = open_running(linked, &options),
+           *apart = open_running(other, &options);
     ck_assert_ptr_eq(first, second);
     ck_assert_ptr_eq(first, third);
     ck_assert_ptr_ne(first, apart);
@@ -39,7 +42,8 @@ START_TEST(refuses)
 {
     const char *folder = harness_folder();
     char file[600];
-    mlkv_options options = small_options(), read_only = {.size = sizeof read_only, .flags = MLKV_READ_ONLY};
+    mlkv_options options = small_options(),
+                 read_only = {.size = sizeof read_only, .flags = MLKV_READ_ONLY};
     snprintf(file, sizeof file, "%s/file", folder);
     int made = open(file, O_CREAT | O_WRONLY, 0600);
     ck_assert_int_ge(made, 0);

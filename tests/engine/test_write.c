@@ -1,4 +1,5 @@
-/* test_write.c - the writer lock, frames of all sizes, batches past the ring (direct.c), waiting for durability, the throttle, failing disks. */
+/* test_write.c - the writer lock, frames of all sizes, batches past the ring (direct.c), waiting
+ * for durability, the throttle, failing disks. */
 #include "fixture.h"
 
 START_TEST(takes_the_lock_once)
@@ -18,7 +19,8 @@ START_TEST(takes_the_lock_once)
 }
 END_TEST
 
-/* A child holds the lock, having put something that it does not commit, and is killed: the next taker goes on. */
+/* A child holds the lock, having put something that it does not commit, and is killed: the next
+ * taker goes on. */
 START_TEST(takes_it_from_the_dead)
 {
     const char *folder = harness_folder();
@@ -69,7 +71,8 @@ START_TEST(takes_all_sizes)
     journal *log = engine_journal(self);
     size_t largest = journal_frame_size_max(log);
     for (size_t size = largest - 200; size < largest + 200; size += 8) {
-        size_t value = size - FRAME_HEADER_SIZE - FRAME_RECORD_HEADER_SIZE - 8; /* a key of 7 bytes, one of padding */
+        size_t value = size - FRAME_HEADER_SIZE - FRAME_RECORD_HEADER_SIZE -
+                       8; /* a key of 7 bytes, one of padding */
         uint64_t before = journal_tail(log), end = put_number(self, 1, (unsigned)size, value);
         ck_assert_uint_eq(end, journal_tail(log));
         ck_assert_uint_eq(end - before, size > largest ? (size_t)FRAME_HEADER_SIZE : size);
@@ -115,10 +118,12 @@ START_TEST(goes_past_the_ring)
     put(self, TEXT("Kgone"), TEXT("1"));
     put_number(self, 5, 1, 10);
     put_number(self, 1000, 1, 10);
-    ck_assert(holds_number(self, 5, 1, 10) && !lacks(self, TEXT("Kgone"))); /* cached, and pending */
+    ck_assert(holds_number(self, 5, 1, 10) &&
+              !lacks(self, TEXT("Kgone"))); /* cached, and pending */
     for (unsigned round = 2; round < 5; round++) {
         uint64_t end = put_many(self, 300, round, MLKV_OK);
-        ck_assert(end == journal_tail(log) && end == journal_applied(log) && end == engine_cursor(self));
+        ck_assert(end == journal_tail(log) && end == journal_applied(log) &&
+                  end == engine_cursor(self));
         ck_assert(lacks(self, TEXT("Kgone")));
         for (unsigned i = 0; i < 300; i += 7)
             ck_assert(holds_number(self, i, round, 1000));
@@ -141,7 +146,8 @@ START_TEST(goes_past_the_ring)
 }
 END_TEST
 
-/* Death between LMDB's commit and the marker: a living reader, or the next writer, makes it visible. */
+/* Death between LMDB's commit and the marker: a living reader, or the next writer, makes it
+ * visible. */
 START_TEST(mends_a_direct_commit)
 {
     const char *folder = harness_folder();
@@ -179,7 +185,8 @@ START_TEST(waits_for_durability)
     OK(engine_wait(self, end, MLKV_JOURNAL));
     ck_assert(journal_applied(log) < end && journal_synced(log) < end);
     OK(engine_wait(self, end, MLKV_SYNC));
-    ck_assert(journal_sync_is_durable(log) ? journal_synced(log) >= end : journal_applied(log) >= end);
+    ck_assert(journal_sync_is_durable(log) ? journal_synced(log) >= end
+                                           : journal_applied(log) >= end);
     end = put_number(self, 2, 1, 100);
     OK(engine_wait(self, end, MLKV_STORE));
     ck_assert_uint_ge(journal_applied(log), end);
@@ -252,7 +259,8 @@ static rlim_t size_of_data(engine *self)
     return (rlim_t)status.st_size;
 }
 
-/* LMDB cannot grow: the ring fills, then writes are refused, reads go on, and with room again all goes on. */
+/* LMDB cannot grow: the ring fills, then writes are refused, reads go on, and with room again all
+ * goes on. */
 static void write_on_a_full_disk(const char *folder)
 {
     engine *self = open_still(folder);

@@ -8,7 +8,8 @@
  * What is proved, for all interleavings within the bounds:
  *   a read returns a version at least as new as the one that was visible when it began, and none that is not visible when it ends (I4);
  *   two records read in one operation are of one frame (RECORDS=2); a reader never takes an overwritten byte for a frame (R4);
- *   an overtaken process finds LMDB ahead of itself (R5); a drain makes room (R3); the header's applied is never ahead of what is durable (R7).
+ *   an overtaken process finds LMDB ahead of itself (R5); a drain makes room (R3); the header's applied is never ahead of what is
+ *   durable (R7).
  *
  * Each of these switches breaks one rule; then Spin must find an error:
  *   R1_LATE_NOTE      the cache's position is noted after the look into pending

@@ -1,7 +1,9 @@
-/* golden.h - the content of the committed stores (tests/golden), as a function of nothing: written by make_golden.c, checked by test_golden.c.
+/* golden.h - the content of the committed stores (tests/golden), as a function of nothing: written
+ * by make_golden.c, checked by test_golden.c.
  *
- * It has every type, short, long and empty names, compressed and raw values, a blob of two pieces, a tensor in blobs, a deleted key whose elements were left. It is
- * never changed: another content is another folder, of another version.
+ * It has every type, short, long and empty names, compressed and raw values, a blob of two pieces,
+ * a tensor in blobs, a deleted key whose elements were left. It is never changed: another content
+ * is another folder, of another version.
  */
 #ifndef MLKV_TESTS_SYSTEM_GOLDEN_H
 #define MLKV_TESTS_SYSTEM_GOLDEN_H
@@ -10,7 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GOLDEN_LONG_NAME = 600, GOLDEN_BLOB = (1 << 20) + 1000, GOLDEN_ROWS = 40, GOLDEN_COLUMNS = 50, GOLDEN_FIELDS = 30 };
+enum {
+    GOLDEN_LONG_NAME = 600,
+    GOLDEN_BLOB = (1 << 20) + 1000,
+    GOLDEN_ROWS = 40,
+    GOLDEN_COLUMNS = 50,
+    GOLDEN_FIELDS = 30
+};
 
 /* Bytes that shrink well, so that the folders stay small; each 251 bytes differ by position. */
 static inline void golden_bytes(unsigned char *to, size_t size)

@@ -1,6 +1,8 @@
-/* make_golden.c - makes the stores of tests/golden, once a format version, by hand: make_golden clean FOLDER; make_golden crashed FOLDER.
+/* make_golden.c - makes the stores of tests/golden, once a format version, by hand: make_golden
+ * clean FOLDER; make_golden crashed FOLDER.
  *
- * "clean" is closed; "crashed" has its newest half only in the journal when the process kills itself. The content is that of golden.h.
+ * "clean" is closed; "crashed" has its newest half only in the journal when the process kills
+ * itself. The content is that of golden.h.
  */
 #include "golden.h"
 
@@ -23,9 +25,12 @@ static void first_half(mlkv *db)
     char field[32], value[32];
     size_t count;
     golden_bytes(blob, sizeof blob);
-    must(mlkv_string_set(db, golden_text("blob"), (mlkv_slice){blob, sizeof blob}, MLKV_SET_ALWAYS), "blob");
-    must(mlkv_string_set(db, golden_text("compressed"), (mlkv_slice){blob, 3000}, MLKV_SET_ALWAYS), "compressed");
-    must(mlkv_string_set(db, golden_long_name(), golden_text("of a long name"), MLKV_SET_ALWAYS), "long");
+    must(mlkv_string_set(db, golden_text("blob"), (mlkv_slice){blob, sizeof blob}, MLKV_SET_ALWAYS),
+         "blob");
+    must(mlkv_string_set(db, golden_text("compressed"), (mlkv_slice){blob, 3000}, MLKV_SET_ALWAYS),
+         "compressed");
+    must(mlkv_string_set(db, golden_long_name(), golden_text("of a long name"), MLKV_SET_ALWAYS),
+         "long");
     must(mlkv_string_set(db, golden_text(""), golden_text(""), MLKV_SET_ALWAYS), "empty");
     for (int i = 0; i < GOLDEN_FIELDS; i++) {
         mlkv_pair pair = {golden_number(field, "field", i), golden_number(value, "value", i)};
@@ -41,14 +46,17 @@ static void second_half(mlkv *db)
     static float numbers[GOLDEN_ROWS * GOLDEN_COLUMNS];
     mlkv_tensor shape = {MLKV_F32, 2, {GOLDEN_ROWS, GOLDEN_COLUMNS}};
     mlkv_tensor_options options = {sizeof options, 5000};
-    mlkv_slice members[] = {golden_text("one"), golden_text("two"), golden_text("three"), golden_long_name(), golden_text("")};
+    mlkv_slice members[] = {golden_text("one"), golden_text("two"), golden_text("three"),
+                            golden_long_name(), golden_text("")};
     mlkv_slice deleted = golden_text("deleted"), gone = golden_text("two");
     size_t count;
     int64_t sum;
     for (int i = 0; i < GOLDEN_ROWS * GOLDEN_COLUMNS; i++)
         numbers[i] = golden_element(i);
     must(mlkv_tensor_put(db, golden_text("tensor"), &shape, numbers, &options), "tensor");
-    must(mlkv_tensor_add_rows(db, golden_text("tensor"), 2.0, 3, 1, numbers, GOLDEN_COLUMNS * sizeof *numbers), "tensor add");
+    must(mlkv_tensor_add_rows(db, golden_text("tensor"), 2.0, 3, 1, numbers,
+                              GOLDEN_COLUMNS * sizeof *numbers),
+         "tensor add");
     must(mlkv_set_add(db, golden_text("set"), members, 5, &count), "set");
     must(mlkv_set_remove(db, golden_text("set"), &gone, 1, &count), "set");
     must(mlkv_key_delete(db, &deleted, 1, &count), "delete");

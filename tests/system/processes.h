@@ -14,7 +14,8 @@ typedef struct {
     int to;   /* its stdin */
 } process;
 
-/* Starts the victim (its path is in MLKV_VICTIM, set by meson) with these arguments, NULL-terminated. */
+/* Starts the victim (its path is in MLKV_VICTIM, set by meson) with these arguments,
+ * NULL-terminated. */
 static inline process process_start(const char *const *arguments)
 {
     const char *program = getenv("MLKV_VICTIM");

@@ -1,4 +1,5 @@
-/* steps.c - see steps.h. All content is a function of the step's number; `value_of` makes bytes of any size from it. */
+/* steps.c - see steps.h. All content is a function of the step's number; `value_of` makes bytes of
+ * any size from it. */
 #include "steps.h"
 
 #include <stdbool.h>
@@ -9,15 +10,15 @@
 enum {
     STRINGS = 23,
     FIELDS = 17,
-    MEMBERS = 40,       /* of the set: the last so many steps */
-    BIG_EVERY = 7,      /* a large value each so many steps */
-    BIG_SIZE = 9000,    /* above the blob threshold of a 64 KiB ring */
-    HUGE_EVERY = 31,    /* a transaction past the ring */
+    MEMBERS = 40,    /* of the set: the last so many steps */
+    BIG_EVERY = 7,   /* a large value each so many steps */
+    BIG_SIZE = 9000, /* above the blob threshold of a 64 KiB ring */
+    HUGE_EVERY = 31, /* a transaction past the ring */
     HUGE_KEYS = 60,
     HUGE_SIZE = 700,
     ROWS = 6,
     COLUMNS = 50,
-    DELETE_EVERY = 11,  /* the hash is deleted and begins anew */
+    DELETE_EVERY = 11, /* the hash is deleted and begins anew */
 };
 
 static mlkv_slice text(const char *s)
@@ -39,8 +40,12 @@ static void value_of(uint64_t seed, unsigned char *to, size_t size)
 
 mlkv_options steps_options(int durability)
 {
-    return (mlkv_options){.size = sizeof(mlkv_options), .durability = durability, .ring_bytes = STEPS_RING_BYTES, .cache_bytes = STEPS_CACHE_BYTES,
-                          .sync_interval_ms = 5, .batch_bytes = 1 << 20};
+    return (mlkv_options){.size = sizeof(mlkv_options),
+                          .durability = durability,
+                          .ring_bytes = STEPS_RING_BYTES,
+                          .cache_bytes = STEPS_CACHE_BYTES,
+                          .sync_interval_ms = 5,
+                          .batch_bytes = 1 << 20};
 }
 
 static int run_small(mlkv *tx, uint64_t i)
@@ -137,7 +142,8 @@ int steps_count(mlkv *db, uint64_t *ret_steps)
 
 static int differs(const char *what, uint64_t n, int result)
 {
-    fprintf(stderr, "after %llu steps: %s is not as it must be (result %d: %s)\n", (unsigned long long)n, what, result, mlkv_error_detail());
+    fprintf(stderr, "after %llu steps: %s is not as it must be (result %d: %s)\n",
+            (unsigned long long)n, what, result, mlkv_error_detail());
     return -1;
 }
 
@@ -148,14 +154,16 @@ static uint64_t last_step(uint64_t n, uint64_t rest, uint64_t modulus)
     return n > back ? n - back : 0;
 }
 
-static int check_text(mlkv *view, const char *what, int result, const mlkv_buffer *value, uint64_t step, uint64_t n)
+static int check_text(mlkv *view, const char *what, int result, const mlkv_buffer *value,
+                      uint64_t step, uint64_t n)
 {
     char want[64];
     (void)view;
     snprintf(want, sizeof want, "value %llu", (unsigned long long)step);
     if (step == 0)
         return result == MLKV_ABSENT ? 0 : differs(what, n, result);
-    bool same = result == MLKV_OK && value->size == strlen(want) && memcmp(value->data, want, value->size) == 0;
+    bool same = result == MLKV_OK && value->size == strlen(want) &&
+                memcmp(value->data, want, value->size) == 0;
     return same ? 0 : differs(what, n, result);
 }
 
@@ -230,7 +238,8 @@ static int check_large(mlkv *view, uint64_t n, mlkv_buffer *value)
     if (step == 0 && result != MLKV_ABSENT)
         return differs("the large value", n, result);
     value_of(step, want, BIG_SIZE);
-    if (step != 0 && (result != MLKV_OK || value->size != BIG_SIZE || memcmp(value->data, want, BIG_SIZE) != 0))
+    if (step != 0 &&
+        (result != MLKV_OK || value->size != BIG_SIZE || memcmp(value->data, want, BIG_SIZE) != 0))
         return differs("the large value", n, result);
     step = last_step(n, 0, HUGE_EVERY);
     for (int j = 0; j < HUGE_KEYS && step != 0; j++) {
@@ -238,7 +247,8 @@ static int check_large(mlkv *view, uint64_t n, mlkv_buffer *value)
         snprintf(key, sizeof key, "huge:%d", j);
         value_of(step + (uint64_t)j, want, HUGE_SIZE);
         result = mlkv_string_get(view, text(key), value);
-        if (result != MLKV_OK || value->size != HUGE_SIZE || memcmp(value->data, want, HUGE_SIZE) != 0)
+        if (result != MLKV_OK || value->size != HUGE_SIZE ||
+            memcmp(value->data, want, HUGE_SIZE) != 0)
             return differs(key, n, result);
     }
     return 0;

@@ -1,7 +1,8 @@
-/* test_fork.c - a handle opened before fork() works in the child; what does not cross a fork says so.
+/* test_fork.c - a handle opened before fork() works in the child; what does not cross a fork says
+ * so.
  *
- * Under sanitizers a process with threads may not go on after fork() in a child (gcc's ASan keeps its allocator's lock), and an open store has threads: there these tests do
- * nothing but say so.
+ * Under sanitizers a process with threads may not go on after fork() in a child (gcc's ASan keeps
+ * its allocator's lock), and an open store has threads: there these tests do nothing but say so.
  */
 #include "processes.h"
 #include "steps.h"
@@ -23,7 +24,8 @@ static void wait_for(pid_t pid)
 {
     int status;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child ended with status %x", (unsigned)status);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child ended with status %x",
+                  (unsigned)status);
 }
 
 /* In children: no Check assertions, an exit status instead. */
@@ -88,7 +90,9 @@ START_TEST(grandchildren_and_leaving_without_closing)
                 _exit(1);
             pid_t grandchild = fork();
             if (grandchild == 0)
-                _exit(mlkv_string_add(db, TEXT("n"), 1, &value) == MLKV_OK && value == 3 ? 0 : 1); /* no close */
+                _exit(mlkv_string_add(db, TEXT("n"), 1, &value) == MLKV_OK && value == 3
+                          ? 0
+                          : 1); /* no close */
             int status;
             _exit(waitpid(grandchild, &status, 0) == grandchild && status == 0 ? 0 : 2);
         }
@@ -126,7 +130,8 @@ START_TEST(transactions_snapshots_and_cursors_stay_behind)
             mlkv_cursor_close(cursor);
             bad |= (mlkv_close(snapshot) != MLKV_OK) << 4;
             bad |= (mlkv_abort(tx) != MLKV_OK) << 5;
-            bad |= (mlkv_string_get(db, TEXT("n"), &buffer) != MLKV_OK) << 6; /* the parent's transaction is not visible */
+            bad |= (mlkv_string_get(db, TEXT("n"), &buffer) != MLKV_OK)
+                   << 6; /* the parent's transaction is not visible */
             bad |= (buffer.size != 1 || ((char *)buffer.data)[0] != '5') << 7;
             mlkv_buffer_free(&buffer);
             _exit(bad);
@@ -156,7 +161,8 @@ START_TEST(a_killed_child_leaves_the_parent_at_work)
             if (child == 0) {
                 mlkv *tx;
                 int64_t value;
-                if (mlkv_begin(db, &tx) == MLKV_OK && mlkv_string_add(tx, TEXT("lost"), 1, &value) == MLKV_OK)
+                if (mlkv_begin(db, &tx) == MLKV_OK &&
+                    mlkv_string_add(tx, TEXT("lost"), 1, &value) == MLKV_OK)
                     (void)raise(SIGKILL);
                 _exit(1);
             }

@@ -1,6 +1,8 @@
-/* test_golden.c - stores that an earlier build of this format version wrote are opened, recovered, checked, written to and verified.
+/* test_golden.c - stores that an earlier build of this format version wrote are opened, recovered,
+ * checked, written to and verified.
  *
- * MLKV_GOLDEN names tests/golden. The folders there are copied first; lock.mdb and journal.lock are not among the files, since they carry nothing.
+ * MLKV_GOLDEN names tests/golden. The folders there are copied first; lock.mdb and journal.lock are
+ * not among the files, since they carry nothing.
  */
 #include "golden.h"
 #include "harness.h"
@@ -10,7 +12,8 @@ static void copy_store(const char *name, const char *folder)
     char command[1600];
     const char *golden = getenv("MLKV_GOLDEN");
     ck_assert_msg(golden != NULL, "MLKV_GOLDEN is not set: run the tests through meson");
-    snprintf(command, sizeof command, "cp '%s/v1/%s/'* '%s/' && chmod u+w '%s/'*", golden, name, folder, folder);
+    snprintf(command, sizeof command, "cp '%s/v1/%s/'* '%s/' && chmod u+w '%s/'*", golden, name,
+             folder, folder);
     ck_assert_int_eq(system(command), 0);
 }
 
@@ -69,13 +72,15 @@ static void check_tensor(mlkv *view)
     float numbers[GOLDEN_ROWS * GOLDEN_COLUMNS];
     mlkv_tensor_info info = {.size = sizeof info};
     OK(mlkv_tensor_get_info(view, TEXT("tensor"), &info));
-    ck_assert(info.tensor.dtype == MLKV_F32 && info.tensor.dimensions == 2 && info.version == 2 && info.chunk_rows == 25 && info.chunks == 2);
+    ck_assert(info.tensor.dtype == MLKV_F32 && info.tensor.dimensions == 2 && info.version == 2 &&
+              info.chunk_rows == 25 && info.chunks == 2);
     ck_assert(info.tensor.shape[0] == GOLDEN_ROWS && info.tensor.shape[1] == GOLDEN_COLUMNS);
     OK(mlkv_tensor_get(view, TEXT("tensor"), numbers, sizeof numbers));
     for (int i = 0; i < GOLDEN_ROWS * GOLDEN_COLUMNS; i++) {
         int column = i % GOLDEN_COLUMNS;
         float want = golden_element(i) + (i / GOLDEN_COLUMNS == 3 ? 2 * golden_element(column) : 0);
-        ck_assert_msg(numbers[i] == want, "element %d is %f, not %f", i, (double)numbers[i], (double)want);
+        ck_assert_msg(numbers[i] == want, "element %d is %f, not %f", i, (double)numbers[i],
+                      (double)want);
     }
 }
 

@@ -1,184 +1,18 @@
-/* test_model.c - random operations of the public interface beside a plain oracle that lives in arrays.
+/* test_model.c - random operations of the public interface beside a plain oracle that lives in
+ * arrays.
  *
- * A small universe of keys and names (some empty, some longer than a record key) makes operations meet. The oracle keeps values as what makes their bytes (a seed and a
- * size), tensors as numbers. Every call's result is known beforehand, refusals included (another type, no number, out of range, wrong shape). Operations run on the live
- * view, inside transactions (kept, given up, and larger than the ring), and are compared on snapshots with the oracle as it was at their begin, after flushes and
- * after closing and opening again with other rings, caches, durabilities and compressions.
- * MLKV_MODEL_SEED repeats a run, MLKV_MODEL_OPERATIONS sets its length. Both are said at the start, the seed again in every failure.
+ * A small universe of keys and names (some empty, some longer than a record key) makes operations
+ * meet. The oracle keeps values as what makes their bytes (a seed and a size), tensors as numbers.
+ * Every call's result is known beforehand, refusals included (another type, no number, out of
+ * range, wrong shape). Operations run on the live view, inside transactions (kept, given up, and
+ * larger than the ring), and are compared on snapshots with the oracle as it was at their begin,
+ * after flushes and after closing and opening again with other rings, caches, durabilities and
+ * compressions. MLKV_MODEL_SEED repeats a run, MLKV_MODEL_OPERATIONS sets its length. Both are said
+ * at the start, the seed again in every failure.
  */
-#include "harness.h"
+#include "model.h"
 
-#include <inttypes.h>
-#include <mlkv/mlkv.h>
-#include <stdarg.h>
 #include <time.h>
-
-enum {
-    KEYS = 25,
-    NAMES = 12,
-    ROWS_MAX = 40,
-    COLUMNS_MAX = 60,
-    VALUE_MAX = 40 << 10,
-    SNAPSHOTS = 3,
-    OPERATIONS = 6000,
-    SCAN_MAX = KEYS + NAMES,
-};
-
-/* --- the universe --- */
-
-typedef struct {
-    enum { NOTHING, BYTES, NUMBER } kind;
-    size_t size;
-    uint64_t seed; /* odd: does not compress */
-    int64_t number;
-} model_value;
-
-typedef struct {
-    mlkv_type type; /* MLKV_TYPE_NONE: no such key */
-    model_value value;
-    model_value fields[NAMES];
-    bool members[NAMES];
-    uint64_t rows, columns, version;
-    int32_t numbers[ROWS_MAX * COLUMNS_MAX];
-} model_key;
-
-typedef struct {
-    model_key keys[KEYS];
-} model;
-
-typedef struct {
-    mlkv *db;
-    const char *folder;
-    model *now;
-    struct {
-        mlkv *view;
-        model *then;
-    } snapshots[SNAPSHOTS];
-    mlkv_buffer buffer;
-    mlkv_rows rows;
-} world;
-
-static uint64_t seed, step_number, state;
-static char name_bytes[2048], key_bytes[2048];
-static mlkv_slice names[NAMES], keys[KEYS];
-static unsigned char expected[2 * VALUE_MAX], given[4][VALUE_MAX + 1];
-
-#define FAILS(...) ck_abort_msg("MLKV_MODEL_SEED=%" PRIu64 ", operation %" PRIu64 ": %s", seed, step_number, text_of(__VA_ARGS__))
-#define HOLDS(condition)                 \
-    do {                                 \
-        if (!(condition))                \
-            FAILS("line %d: %s", __LINE__, #condition); \
-    } while (0)
-#define GIVES(want, call)                                                                                                          \
-    do {                                                                                                                           \
-        int gives_got = (call), gives_want = (want);                                                                               \
-        if (gives_got != gives_want)                                                                                               \
-            FAILS("line %d: %s: got %d (%s: %s), want %d", __LINE__, #call, gives_got, mlkv_error_name(gives_got),                  \
-                  mlkv_error_detail(), gives_want);                                                                                \
-    } while (0)
-
-static const char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static const char *text_of(const char *format, ...)
-{
-    static char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return text;
-}
-
-static uint64_t draw(uint64_t bound)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (state >> 11) % bound;
-}
-
-static void make_universe(void)
-{
-    static const size_t long_sizes[] = {600, 2000, 503, 501};
-    static char short_names[NAMES][16], short_keys[KEYS][16];
-    memset(name_bytes, 'n', sizeof name_bytes);
-    memset(key_bytes, 'k', sizeof key_bytes);
-    for (int i = 0; i < NAMES; i++) {
-        snprintf(short_names[i], sizeof short_names[i], "field %d", i);
-        names[i] = i < 4 ? slice_of(name_bytes, long_sizes[i]) : i == 4 ? slice_of("", 0) : slice_of_text(short_names[i]);
-    }
-    for (int i = 0; i < KEYS; i++) {
-        snprintf(short_keys[i], sizeof short_keys[i], "%s:%d", i % 2 ? "odd" : "even", i);
-        keys[i] = i < 4 ? slice_of(key_bytes, long_sizes[i] + (i == 2 ? 8 : 0)) : i == 4 ? slice_of("", 0) : slice_of_text(short_keys[i]);
-    }
-}
-
-static size_t draw_size(void)
-{
-    switch (draw(8)) {
-    case 0:
-        return 0;
-    case 1:
-    case 2:
-    case 3:
-        return draw(100);
-    case 4:
-        return draw(2000);
-    case 5:
-    case 6:
-        return 3900 + draw(400);
-    default:
-        return draw(VALUE_MAX);
-    }
-}
-
-static model_value draw_value(void)
-{
-    if (draw(6) == 0)
-        return (model_value){.kind = NUMBER, .number = draw(4) == 0 ? INT64_MAX - (int64_t)draw(50) : (int64_t)draw(1000) - 500};
-    return (model_value){.kind = BYTES, .size = draw_size(), .seed = draw(1u << 30)};
-}
-
-/* The bytes of a value. */
-static mlkv_slice spell(const model_value *value, unsigned char *to)
-{
-    if (value->kind == NUMBER)
-        return slice_of(to, (size_t)snprintf((char *)to, 32, "%" PRId64, value->number));
-    uint64_t x = value->seed * 2 + 1;
-    for (size_t i = 0; i < value->size; i++) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        to[i] = value->seed % 2 ? (unsigned char)(x >> 24) : (unsigned char)("compressible "[(i + value->seed) % 13]);
-    }
-    if (value->size != 0 && value->seed % 2)
-        to[0] |= 0x80; /* never a number by accident */
-    return slice_of(to, value->size);
-}
-
-static bool is(const model_value *value, const void *data, size_t size)
-{
-    return slice_equal(spell(value, expected), slice_of(data, size));
-}
-
-static int draw_key(mlkv_type preferred)
-{
-    int i = (int)draw(KEYS);
-    while (preferred != MLKV_TYPE_NONE && i % 4 != (int)preferred % 4 && draw(8) != 0) /* mostly where such a key is at home */
-        i = (int)draw(KEYS);
-    return i;
-}
-
-static void forget(model_key *key)
-{
-    memset(key, 0, sizeof *key);
-}
-
-/* What a call that needs a key of this type answers. */
-static int answer(const model_key *key, mlkv_type type, int if_missing)
-{
-    return key->type == MLKV_TYPE_NONE ? if_missing : key->type == type ? MLKV_OK : MLKV_E_TYPE;
-}
 
 /* --- strings --- */
 
@@ -189,8 +23,10 @@ static void do_string_set(mlkv *view, model *m)
     mlkv_set_condition condition = (mlkv_set_condition)(draw(4) == 0 ? 1 + draw(2) : 0);
     model_value value = draw_value();
     bool exists = key->type != MLKV_TYPE_NONE;
-    bool refused = (condition == MLKV_SET_IF_ABSENT && exists) || (condition == MLKV_SET_IF_PRESENT && !exists);
-    GIVES(refused ? MLKV_ABSENT : MLKV_OK, mlkv_string_set(view, keys[i], spell(&value, given[0]), condition));
+    bool refused = (condition == MLKV_SET_IF_ABSENT && exists) ||
+                   (condition == MLKV_SET_IF_PRESENT && !exists);
+    GIVES(refused ? MLKV_ABSENT : MLKV_OK,
+          mlkv_string_set(view, keys[i], spell(&value, given[0]), condition));
     if (refused)
         return;
     forget(key);
@@ -221,7 +57,8 @@ static void check_string(world *w, mlkv *view, const model *m, int i)
     GIVES(want, mlkv_string_get(view, keys[i], &w->buffer));
     HOLDS(want != MLKV_OK || is(&key->value, w->buffer.data, w->buffer.size));
     GIVES(want == MLKV_ABSENT ? MLKV_OK : want, mlkv_string_length(view, keys[i], &length));
-    HOLDS(want == MLKV_E_TYPE || length == (want == MLKV_OK ? spell(&key->value, expected).size : 0));
+    HOLDS(want == MLKV_E_TYPE ||
+          length == (want == MLKV_OK ? spell(&key->value, expected).size : 0));
 }
 
 static void check_strings(world *w, mlkv *view, const model *m)
@@ -360,7 +197,8 @@ static int field_named(mlkv_slice name)
     FAILS("a name of %zu bytes that nobody ever gave", name.size);
 }
 
-/* Rows of `parts` items an element: names (unless only values are asked for), values. Each element once, short names in order. */
+/* Rows of `parts` items an element: names (unless only values are asked for), values. Each element
+ * once, short names in order. */
 static void check_hash_rows(const model_key *key, const mlkv_rows *rows)
 {
     bool seen[NAMES] = {false};
@@ -436,7 +274,8 @@ static void do_set_change(mlkv *view, model *m, bool adds)
         forget(key);
     else
         key->type = MLKV_TYPE_SET;
-    GIVES(want, adds ? mlkv_set_add(view, keys[i], members, n, &count) : mlkv_set_remove(view, keys[i], members, n, &count));
+    GIVES(want, adds ? mlkv_set_add(view, keys[i], members, n, &count)
+                     : mlkv_set_remove(view, keys[i], members, n, &count));
     HOLDS(count == (want == MLKV_OK ? want_count : 77));
 }
 
@@ -498,7 +337,8 @@ static void do_tensor_put(mlkv *view, model *m)
     model_key *key = &m->keys[i];
     int want = answer(key, MLKV_TYPE_TENSOR, MLKV_OK);
     bool same = key->type == MLKV_TYPE_TENSOR && draw(2) == 0;
-    uint64_t rows = same ? key->rows : draw(ROWS_MAX + 1), columns = same ? key->columns : draw(COLUMNS_MAX + 1);
+    uint64_t rows = same ? key->rows : draw(ROWS_MAX + 1),
+             columns = same ? key->columns : draw(COLUMNS_MAX + 1);
     int32_t numbers[ROWS_MAX * COLUMNS_MAX];
     for (uint64_t n = 0; n < rows * columns; n++)
         numbers[n] = same && draw(10) != 0 ? key->numbers[n] : draw_number();
@@ -510,7 +350,8 @@ static void do_tensor_put(mlkv *view, model *m)
     if (want != MLKV_OK)
         return;
     GIVES(MLKV_OK, mlkv_tensor_get_info(view, keys[i], &after));
-    bool goes_on = described == MLKV_OK && key->rows == rows && key->columns == columns && before.chunk_rows == after.chunk_rows;
+    bool goes_on = described == MLKV_OK && key->rows == rows && key->columns == columns &&
+                   before.chunk_rows == after.chunk_rows;
     uint64_t version = goes_on ? key->version + 1 : 1;
     forget(key);
     key->type = MLKV_TYPE_TENSOR;
@@ -534,7 +375,8 @@ static void do_tensor_change(mlkv *view, model *m)
     static const double alphas[] = {1, -3, 0.5, 0, 1e9};
     int i = draw_key(MLKV_TYPE_TENSOR);
     model_key *key = &m->keys[i];
-    uint64_t rows = key->rows, first = draw(rows + 1), count = draw(rows - first + 1), excess = draw(10) == 0;
+    uint64_t rows = key->rows, first = draw(rows + 1), count = draw(rows - first + 1),
+             excess = draw(10) == 0;
     int32_t numbers[(ROWS_MAX + 1) * COLUMNS_MAX];
     int how = (int)draw(3);
     double alpha = alphas[draw(5)];
@@ -551,9 +393,11 @@ static void do_tensor_change(mlkv *view, model *m)
         want = MLKV_E_SHAPE;
     mlkv_tensor shape = shape_of(count, key->columns);
     if (how == 0)
-        GIVES(want, mlkv_tensor_write_rows(view, keys[i], first, count, numbers, n * sizeof *numbers));
+        GIVES(want,
+              mlkv_tensor_write_rows(view, keys[i], first, count, numbers, n * sizeof *numbers));
     else if (how == 1)
-        GIVES(want, mlkv_tensor_add_rows(view, keys[i], alpha, first, count, numbers, n * sizeof *numbers));
+        GIVES(want, mlkv_tensor_add_rows(view, keys[i], alpha, first, count, numbers,
+                                         n * sizeof *numbers));
     else
         GIVES(want, mlkv_tensor_add(view, keys[i], alpha, &shape, numbers));
     if (want != MLKV_OK)
@@ -577,7 +421,8 @@ static void check_tensor(mlkv *view, const model *m, int i)
     if (want != MLKV_OK)
         return;
     HOLDS(info.rows == key->rows && info.raw_bytes == size && info.version == key->version);
-    HOLDS(info.tensor.dtype == MLKV_I32 && info.tensor.dimensions == 2 && info.tensor.shape[1] == key->columns);
+    HOLDS(info.tensor.dtype == MLKV_I32 && info.tensor.dimensions == 2 &&
+          info.tensor.shape[1] == key->columns);
     HOLDS(memcmp(numbers, key->numbers, size) == 0);
     GIVES(MLKV_E_SHAPE, mlkv_tensor_get(view, keys[i], numbers, size + 4));
     uint64_t first = draw(key->rows + 1), count = draw(key->rows - first + 1);
@@ -688,7 +533,9 @@ static void walk(world *w, mlkv *view, const model *m, mlkv_query *query, int i)
 static void check_cursor(world *w, mlkv *view, const model *m)
 {
     mlkv_query query = {.size = sizeof query, .kind = (int32_t)draw(3)};
-    mlkv_type type = query.kind == MLKV_SCAN_HASH ? MLKV_TYPE_HASH : query.kind == MLKV_SCAN_SET ? MLKV_TYPE_SET : MLKV_TYPE_NONE;
+    mlkv_type type = query.kind == MLKV_SCAN_HASH  ? MLKV_TYPE_HASH
+                     : query.kind == MLKV_SCAN_SET ? MLKV_TYPE_SET
+                                                   : MLKV_TYPE_NONE;
     int i = draw_key(type);
     if (query.kind != MLKV_SCAN_KEYS)
         query.key = keys[i];
@@ -696,7 +543,8 @@ static void check_cursor(world *w, mlkv *view, const model *m)
         mlkv_slice whole = query.kind == MLKV_SCAN_KEYS ? keys[draw(KEYS)] : names[draw(NAMES)];
         query.prefix = slice_of(whole.data, draw(whole.size + 1));
     }
-    if (query.kind != MLKV_SCAN_KEYS && m->keys[i].type != MLKV_TYPE_NONE && m->keys[i].type != type) {
+    if (query.kind != MLKV_SCAN_KEYS && m->keys[i].type != MLKV_TYPE_NONE &&
+        m->keys[i].type != type) {
         mlkv_cursor *cursor = NULL;
         GIVES(MLKV_E_TYPE, mlkv_cursor_open(view, &query, &cursor));
         return;
@@ -909,9 +757,11 @@ START_TEST(behaves_as_the_model)
 {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
-    seed = from_environment("MLKV_MODEL_SEED", (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000);
+    seed = from_environment("MLKV_MODEL_SEED",
+                            (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000);
     uint64_t operations = from_environment("MLKV_MODEL_OPERATIONS", OPERATIONS);
-    fprintf(stderr, "MLKV_MODEL_SEED=%" PRIu64 " MLKV_MODEL_OPERATIONS=%" PRIu64 "\n", seed, operations);
+    fprintf(stderr, "MLKV_MODEL_SEED=%" PRIu64 " MLKV_MODEL_OPERATIONS=%" PRIu64 "\n", seed,
+            operations);
     state = seed * 0x9e3779b97f4a7c15u + 1;
     make_universe();
     world w = {.folder = harness_folder(), .now = calloc(1, sizeof *w.now)};

@@ -1,4 +1,5 @@
-/* test_processes.c - several processes on one store: counts add up, writes are seen at once (I4), the death of one does not stop the others, leftovers are refused or mended. */
+/* test_processes.c - several processes on one store: counts add up, writes are seen at once (I4),
+ * the death of one does not stop the others, leftovers are refused or mended. */
 #include "processes.h"
 #include "steps.h"
 
@@ -38,7 +39,8 @@ START_TEST(four_processes_add_up)
     for (int i = 0; i < PROCESSES; i++)
         workers[i] = process_start(arguments);
     int64_t before = 0;
-    for (int i = 0; i < 2000; i++) { /* what this process reads never goes back, and its own adds are in it */
+    for (int i = 0; i < 2000;
+         i++) { /* what this process reads never goes back, and its own adds are in it */
         int64_t mine;
         OK(mlkv_string_add(db, TEXT("shared"), 1, &mine));
         ck_assert_int_gt(mine, before);
@@ -138,7 +140,8 @@ START_TEST(a_backup_of_lmdb_beside_a_newer_journal_is_refused)
     copy_file(folder, "backup", "data.mdb");
     db = NULL;
     int result = mlkv_open(folder, &options, &db);
-    ck_assert_msg(result == MLKV_E_MISMATCH, "an older LMDB was taken: %d %s", result, mlkv_error_detail());
+    ck_assert_msg(result == MLKV_E_MISMATCH, "an older LMDB was taken: %d %s", result,
+                  mlkv_error_detail());
     options.flags = MLKV_ACCEPT_LOSS;
     OK(mlkv_open(folder, &options, &db));
     ck_assert_int_eq(number_of(db, "n"), 1);
@@ -234,7 +237,8 @@ START_TEST(openers_race)
     for (int i = 0; i < 3; i++)
         others[i] = process_start(add);
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, open_and_add, (void *)(uintptr_t)folder), 0);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, open_and_add, (void *)(uintptr_t)folder),
+                         0);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     for (int i = 0; i < 3; i++)

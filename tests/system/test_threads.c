@@ -1,4 +1,5 @@
-/* test_threads.c - many threads on the same keys: counters add up exactly, readers never see half of a write, snapshots stand still. Also run under TSan, without forks. */
+/* test_threads.c - many threads on the same keys: counters add up exactly, readers never see half
+ * of a write, snapshots stand still. Also run under TSan, without forks. */
 #include "harness.h"
 #include "steps.h"
 
@@ -26,7 +27,8 @@ static mlkv *open_store(const char *folder)
     return db;
 }
 
-/* Two fields are changed together: their sum is always 0; a string counts; a set gains and loses; a tensor grows evenly. */
+/* Two fields are changed together: their sum is always 0; a string counts; a set gains and loses; a
+ * tensor grows evenly. */
 static void *write_all(void *argument)
 {
     job *j = argument;
@@ -96,7 +98,8 @@ static void *read_all(void *argument)
         }
         OK(mlkv_tensor_get(j->db, TEXT("tensor"), tensor, sizeof tensor));
         for (int e = 1; e < ELEMENTS; e++)
-            ck_assert_msg(tensor[e] == tensor[0], "a tensor was seen half added: %g and %g", (double)tensor[0], (double)tensor[e]);
+            ck_assert_msg(tensor[e] == tensor[0], "a tensor was seen half added: %g and %g",
+                          (double)tensor[0], (double)tensor[e]);
     }
     mlkv_rows_free(&rows);
     mlkv_buffer_free(&buffer);
@@ -138,7 +141,9 @@ START_TEST(readers_and_writers)
     OK(mlkv_tensor_put(db, TEXT("tensor"), &shape, zeros, NULL));
     for (int i = 0; i <= WRITERS + READERS; i++) {
         jobs[i] = (job){db, i, &writing};
-        void *(*run)(void *) = i < WRITERS ? write_all : i < WRITERS + READERS ? read_all : take_snapshots;
+        void *(*run)(void *) = i < WRITERS             ? write_all
+                               : i < WRITERS + READERS ? read_all
+                                                       : take_snapshots;
         ck_assert_int_eq(pthread_create(&threads[i], NULL, run, &jobs[i]), 0);
     }
     for (int i = 0; i <= WRITERS + READERS; i++)
@@ -188,7 +193,9 @@ START_TEST(a_transaction_has_one_owner)
     MUST(MLKV_E_BUSY, mlkv_string_add(db, TEXT("x"), 1, &value));
     OK(mlkv_string_add(tx, TEXT("x"), 1, &value));
     OK(mlkv_commit(tx));
-    mlkv *views[2] = {db, NULL}; /* a thread that ends inside its transaction: the lock goes on, the handle is over */
+    mlkv *views[2] = {
+        db,
+        NULL}; /* a thread that ends inside its transaction: the lock goes on, the handle is over */
     ck_assert_int_eq(pthread_create(&thread, NULL, begin_and_leave, views), 0);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     OK(mlkv_string_add(db, TEXT("x"), 1, &value));
@@ -214,7 +221,8 @@ START_TEST(durable_writers_share_their_waits)
     enum { THREADS = 8 };
     const char *folder = harness_folder();
     for (int durability = MLKV_SYNC; durability <= MLKV_STORE; durability++) {
-        mlkv_options options = {.size = sizeof options, .durability = durability, .ring_bytes = 1 << 20};
+        mlkv_options options = {
+            .size = sizeof options, .durability = durability, .ring_bytes = 1 << 20};
         mlkv *db = NULL;
         pthread_t threads[THREADS];
         job jobs[THREADS];

@@ -1,12 +1,12 @@
 /* victim.c - the program that system tests start and kill.
  *
- *   victim steps FOLDER DURABILITY COUNTERS POINT PASS COUNT PAUSE   runs COUNT steps of steps.h from where the store stands, PAUSE us apart, and says the number of each that
- *                                                                    returned; dies at the PASS-th passing of fault point POINT (-1: none). COUNTERS: a file to map for
- *                                                                    the fault counters
- *   victim add FOLDER KEY COUNT                                      adds 1 to the string KEY, COUNT times
- *   victim hold FOLDER                                               takes the writer lock in a transaction, says so, and waits to be killed
- *   victim idle FOLDER                                               opens, says so, and waits until stdin ends
- *   victim get FOLDER KEY                                            prints the string
+ *   victim steps FOLDER DURABILITY COUNTERS POINT PASS COUNT PAUSE   runs COUNT steps of steps.h
+ * from where the store stands, PAUSE us apart, and says the number of each that returned; dies at
+ * the PASS-th passing of fault point POINT (-1: none). COUNTERS: a file to map for the fault
+ * counters victim add FOLDER KEY COUNT                                      adds 1 to the string
+ * KEY, COUNT times victim hold FOLDER                                               takes the
+ * writer lock in a transaction, says so, and waits to be killed victim idle FOLDER opens, says so,
+ * and waits until stdin ends victim get FOLDER KEY prints the string
  */
 #include "steps.h"
 
@@ -21,7 +21,8 @@
 
 static int complain(const char *what, int result)
 {
-    fprintf(stderr, "victim: %s: %d %s: %s\n", what, result, mlkv_error_name(result), mlkv_error_detail());
+    fprintf(stderr, "victim: %s: %d %s: %s\n", what, result, mlkv_error_name(result),
+            mlkv_error_detail());
     return 3;
 }
 
@@ -36,7 +37,8 @@ static void place_counters(const char *path)
 {
     int file = open(path, O_RDWR | O_CLOEXEC);
     size_t size = (FAULT_COUNT + 1) * sizeof(uint64_t);
-    void *memory = file < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *memory =
+        file < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (memory == MAP_FAILED)
         exit(complain("counters", -1));
     (void)close(file);

@@ -1,4 +1,5 @@
-/* fixture.h - what the view's tests share: small stores, rules that put, get and delete one record, children, records counted in LMDB. */
+/* fixture.h - what the view's tests share: small stores, rules that put, get and delete one record,
+ * children, records counted in LMDB. */
 #ifndef MLKV_TESTS_VIEW_FIXTURE_H
 #define MLKV_TESTS_VIEW_FIXTURE_H
 
@@ -19,7 +20,10 @@ enum { TEST_RING = 64 << 10 };
 
 static inline mlkv_options small_options(void)
 {
-    return (mlkv_options){.size = sizeof(mlkv_options), .ring_bytes = TEST_RING, .cache_bytes = 256 << 10, .batch_bytes = 1 << 20,
+    return (mlkv_options){.size = sizeof(mlkv_options),
+                          .ring_bytes = TEST_RING,
+                          .cache_bytes = 256 << 10,
+                          .batch_bytes = 1 << 20,
                           .lock_timeout_ms = 120000};
 }
 
@@ -138,25 +142,26 @@ static inline int child_status(pid_t pid)
 }
 
 /* Runs `body` in a forked child; its exit status, or minus the signal that ended it. */
-#define IN_CHILD(ret_status, body)                                                                                                 \
-    do {                                                                                                                           \
-        fflush(NULL);                                                                                                              \
-        pid_t child_pid = fork();                                                                                                  \
-        ck_assert_int_ge(child_pid, 0);                                                                                            \
-        if (child_pid == 0) {                                                                                                      \
-            body;                                                                                                                  \
-            _exit(0);                                                                                                              \
-        }                                                                                                                          \
-        (ret_status) = child_status(child_pid);                                                                                    \
+#define IN_CHILD(ret_status, body)              \
+    do {                                        \
+        fflush(NULL);                           \
+        pid_t child_pid = fork();               \
+        ck_assert_int_ge(child_pid, 0);         \
+        if (child_pid == 0) {                   \
+            body;                               \
+            _exit(0);                           \
+        }                                       \
+        (ret_status) = child_status(child_pid); \
     } while (0)
 
 /* In a child or a thread, where Check's assertions would not reach the test. */
-#define CHILD_MUST(condition)                                                                                                      \
-    do {                                                                                                                           \
-        if (!(condition)) {                                                                                                        \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, mlkv_error_detail());                               \
-            _exit(99);                                                                                                             \
-        }                                                                                                                          \
+#define CHILD_MUST(condition)                                                   \
+    do {                                                                        \
+        if (!(condition)) {                                                     \
+            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
+                    mlkv_error_detail());                                       \
+            _exit(99);                                                          \
+        }                                                                       \
     } while (0)
 
 /* Runs a function in a thread of its own, to its end. */

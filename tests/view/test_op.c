@@ -1,4 +1,5 @@
-/* test_op.c - running rules: what they put and see, what a refusal leaves, one state for a read of several records while others write. */
+/* test_op.c - running rules: what they put and see, what a refusal leaves, one state for a read of
+ * several records while others write. */
 #include "fixture.h"
 
 START_TEST(refuses)
@@ -93,11 +94,13 @@ START_TEST(sees_its_own)
     mlkv *db = open_still(folder), *transaction = NULL;
     uint64_t first[2], second[2];
     OK(op_write(db, many_rule, first));
-    ck_assert(holds(db, TEXT("Kroom"), TEXT("other")) && holds(db, TEXT("Kempty"), TEXT("")) && lacks(db, TEXT("Kparts")));
+    ck_assert(holds(db, TEXT("Kroom"), TEXT("other")) && holds(db, TEXT("Kempty"), TEXT("")) &&
+              lacks(db, TEXT("Kparts")));
     OK(mlkv_begin(db, &transaction));
     OK(op_write(transaction, many_rule, second));
     OK(put(transaction, TEXT("Kroom"), TEXT("third")));
-    ck_assert(holds(transaction, TEXT("Kroom"), TEXT("third")) && holds(db, TEXT("Kroom"), TEXT("other")));
+    ck_assert(holds(transaction, TEXT("Kroom"), TEXT("third")) &&
+              holds(db, TEXT("Kroom"), TEXT("other")));
     OK(mlkv_abort(transaction));
     ck_assert_uint_gt(second[0], first[1]);
     ck_assert(holds(db, TEXT("Kroom"), TEXT("other")));

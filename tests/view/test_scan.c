@@ -1,4 +1,5 @@
-/* test_scan.c - scans beside an oracle: LMDB, what is pending, a transaction's writes and the operation's own merged, tombstones included; frozen at their opening. */
+/* test_scan.c - scans beside an oracle: LMDB, what is pending, a transaction's writes and the
+ * operation's own merged, tombstones included; frozen at their opening. */
 #include "fixture.h"
 
 #include <inttypes.h>
@@ -21,7 +22,8 @@ static mlkv_slice name_of(size_t i)
     static char names[4][32];
     static unsigned slot;
     char *to = names[slot++ % 4];
-    return slice_of(to, (size_t)snprintf(to, 32, "K%c%.*s%02zu", (int)('a' + i / 30), (int)(i % 30 / 10), "xx", i % 30));
+    return slice_of(to, (size_t)snprintf(to, 32, "K%c%.*s%02zu", (int)('a' + i / 30),
+                                         (int)(i % 30 / 10), "xx", i % 30));
 }
 
 typedef struct {
@@ -59,10 +61,12 @@ static void expect(scan *opened, const oracle *expected, mlkv_slice prefix, mlkv
     mlkv_slice key, value;
     for (size_t i = 0; i < NAMES; i++) {
         mlkv_slice name = name_of(i);
-        if (expected->versions[i] == DELETED || !slice_starts_with(name, prefix) || (after.size != 0 && slice_compare(name, after) <= 0))
+        if (expected->versions[i] == DELETED || !slice_starts_with(name, prefix) ||
+            (after.size != 0 && slice_compare(name, after) <= 0))
             continue;
         OK(scan_next(opened, &key, &value));
-        ck_assert_msg(slice_equal(key, name), "%.*s instead of %.*s", (int)key.size, (const char *)key.data, (int)name.size, (const char *)name.data);
+        ck_assert_msg(slice_equal(key, name), "%.*s instead of %.*s", (int)key.size,
+                      (const char *)key.data, (int)name.size, (const char *)name.data);
         ck_assert(slice_equal(value, value_of(expected->versions[i])));
     }
     MUST(MLKV_ABSENT, scan_next(opened, &key, &value));
@@ -114,7 +118,8 @@ static int mixed_rule(op *o, void *context)
         OK(change_one(&own, self->expected));
     int result = op_scan_open(o, r.prefix, r.after, &opened);
     if (result != MLKV_OK)
-        return result; /* runs again: the changes made so far are void, which single-threaded tests do not meet */
+        return result; /* runs again: the changes made so far are void, which single-threaded tests
+                          do not meet */
     oracle then = *self->expected;
     for (uint64_t i = draw(8); i > 0; i--)
         OK(change_one(&own, self->expected));
@@ -148,7 +153,8 @@ START_TEST(merges)
         if (draw(4) == 0) {
             oracle inside = now;
             OK(mlkv_begin(db, &transaction));
-            change_many(transaction, &inside, draw(3) == 0 ? 150 : draw(10)); /* sometimes past the ring */
+            change_many(transaction, &inside,
+                        draw(3) == 0 ? 150 : draw(10)); /* sometimes past the ring */
             check_view(transaction, &inside);
             check_view(db, &now);
             bool keeps = draw(2) == 0;
@@ -227,7 +233,8 @@ START_TEST(refuses)
     MUST(MLKV_E_SIZE, scan_open(db, slice_of(bytes, sizeof bytes), slice_of(NULL, 0), &opened));
     MUST(MLKV_E_SIZE, scan_open(db, TEXT("K"), slice_of(bytes, sizeof bytes), &opened));
     ck_assert_ptr_null(opened);
-    OK(scan_open(db, slice_of(bytes, RECORD_KEY_SIZE_MAX), slice_of(bytes, RECORD_KEY_SIZE_MAX), &opened));
+    OK(scan_open(db, slice_of(bytes, RECORD_KEY_SIZE_MAX), slice_of(bytes, RECORD_KEY_SIZE_MAX),
+                 &opened));
     MUST(MLKV_ABSENT, scan_next(opened, &key, &value));
     scan_close(opened);
     OK(put(db, TEXT("K1"), TEXT("1")));

@@ -1,4 +1,5 @@
-/* test_snapshot.c - snapshots: everything acknowledged, nothing later; many threads on one; in processes that only read; on a full disk. */
+/* test_snapshot.c - snapshots: everything acknowledged, nothing later; many threads on one; in
+ * processes that only read; on a full disk. */
 #include "fixture.h"
 
 enum { NAMES = 50, THREADS = 4 };
@@ -37,7 +38,8 @@ static void expect_round(mlkv *view, unsigned round)
     unsigned seen = 0, want = 0;
     for (unsigned i = 0; i < NAMES; i++) {
         want += exists(i, round);
-        CHILD_MUST(exists(i, round) ? holds(view, name_of(i), value_of(i, round)) : lacks(view, name_of(i)));
+        CHILD_MUST(exists(i, round) ? holds(view, name_of(i), value_of(i, round))
+                                    : lacks(view, name_of(i)));
     }
     CHILD_MUST(lacks(view, TEXT("Knever")));
     CHILD_MUST(scan_open(view, TEXT("K"), slice_of(NULL, 0), &opened) == MLKV_OK);
@@ -110,7 +112,44 @@ START_TEST(is_read_by_many_threads)
 }
 END_TEST
 
-/* A process that only reads copies what is pending. The parent writes a round, then the child takes a snapshot, then the parent writes on. */
+/* Walks a snapshot whose handle is closed half-way. */
+static void close_and_walk(mlkv *snapshot, unsigned round)
+{
+    scan *opened = NULL;
+    mlkv_slice key, value;
+    unsigned i = 0, seen = 0, want = 0;
+    for (unsigned n = 0; n < NAMES; n++)
+        want += exists(n, round);
+    CHILD_MUST(scan_open(snapshot, TEXT("K"), slice_of(NULL, 0), &opened) == MLKV_OK);
+    while (scan_next(opened, &key, &value) == MLKV_OK) {
+        while (!exists(i, round))
+            i++;
+        CHILD_MUST(slice_equal(key, name_of(i)) && slice_equal(value, value_of(i, round)));
+        i++;
+        if (++seen == NAMES / 4)
+            CHILD_MUST(mlkv_close(snapshot) == MLKV_OK);
+    }
+    CHILD_MUST(seen == want);
+    scan_close(opened);
+}
+
+START_TEST(is_outlived_by_scans)
+{
+    const char *folder = harness_folder();
+    mlkv *db = open_still(folder), *snapshot = NULL;
+    write_round(db, 5);
+    OK(mlkv_snapshot(db, &snapshot));
+    write_round(db, 6);
+    close_and_walk(snapshot, 5);
+    OK(mlkv_snapshot(db, &snapshot));
+    OK(mlkv_close(db));
+    close_and_walk(snapshot, 6);
+    harness_remove(folder);
+}
+END_TEST
+
+/* A process that only reads copies what is pending. The parent writes a round, then the child takes
+ * a snapshot, then the parent writes on. */
 static void read_only_child(const char *folder, int in, int out)
 {
     mlkv *db = NULL, *snapshots[4];
@@ -126,7 +165,7 @@ static void read_only_child(const char *folder, int in, int out)
     for (unsigned i = 0; i < 4; i++) {
         expect_round(snapshots[i], i + 4);
         CHILD_MUST(put(snapshots[i], TEXT("K"), TEXT("")) == MLKV_E_READONLY);
-        CHILD_MUST(mlkv_close(snapshots[i]) == MLKV_OK);
+        close_and_walk(snapshots[i], i + 4);
     }
     expect_round(db, 8);
     CHILD_MUST(mlkv_close(db) == MLKV_OK);
@@ -223,6 +262,7 @@ int main(void)
     TCase *tcase = harness_case(suite, "snapshot");
     tcase_add_test(tcase, stands_still);
     tcase_add_test(tcase, is_read_by_many_threads);
+    tcase_add_test(tcase, is_outlived_by_scans);
     tcase_add_test(tcase, copies_where_it_only_reads);
     tcase_add_test(tcase, meets_a_full_disk);
     tcase_add_test(tcase, comes_after_a_death);

@@ -1,6 +1,8 @@
-/* test_value.c - values behind the waist: small ones as cells, large ones as blobs that are adopted, counted, released, given up; nothing is left over.
+/* test_value.c - values behind the waist: small ones as cells, large ones as blobs that are
+ * adopted, counted, released, given up; nothing is left over.
  *
- * Records under test are "K<name>" -> cell, put and dropped by rules that adopt, retain and release as types do.
+ * Records under test are "K<name>" -> cell, put and dropped by rules that adopt, retain and release
+ * as types do.
  */
 #include "fixture.h"
 
@@ -44,7 +46,8 @@ static int set_rule(op *o, void *context)
     if (result == MLKV_OK && c->value != NULL)
         result = op_value_adopt(o, c->value);
     if (result == MLKV_OK)
-        result = c->value != NULL ? op_put(o, c->key, slice_of_buffer(&c->value->cell)) : op_delete(o, c->key);
+        result = c->value != NULL ? op_put(o, c->key, slice_of_buffer(&c->value->cell))
+                                  : op_delete(o, c->key);
     if (result == MLKV_OK && c->other.size != 0) {
         result = op_value_adopt(o, c->value);
         if (result == MLKV_OK)
@@ -146,7 +149,8 @@ static void expect_counts(mlkv *db, size_t blobs, size_t references)
 
 START_TEST(keeps_all_sizes)
 {
-    static const size_t sizes[] = {0, 1, SMALL, 1023, 1024, 4095, 4096, 4097, LARGE, 1 << 20, (1 << 20) + 1, 3 << 20};
+    static const size_t sizes[] = {0,    1,    SMALL, 1023,    1024,          4095,
+                                   4096, 4097, LARGE, 1 << 20, (1 << 20) + 1, 3 << 20};
     const char *folder = harness_folder();
     mlkv *db = open_still(folder), *snapshot = NULL;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -213,19 +217,22 @@ START_TEST(leaves_nothing)
     op_value_done(db, &value);
     op_value_done(db, &value);
     expect_counts(db, 0, 0);
-    MUST(MLKV_E_NUMBER, set_with(db, TEXT("Kone"), none, bytes_of(LARGE, 2), MLKV_E_NUMBER)); /* refused */
+    MUST(MLKV_E_NUMBER,
+         set_with(db, TEXT("Kone"), none, bytes_of(LARGE, 2), MLKV_E_NUMBER)); /* refused */
     expect_counts(db, 0, 0);
     OK(set(db, TEXT("Kone"), bytes_of(LARGE, 3)));
     expect_counts(db, 1, 1);
     OK(set(db, TEXT("Kone"), bytes_of(LARGE, 4))); /* replaced */
     ck_assert(has(db, TEXT("Kone"), bytes_of(LARGE, 4)));
     expect_counts(db, 1, 1);
-    MUST(MLKV_E_TYPE, set_with(db, TEXT("Kone"), none, bytes_of(LARGE, 5), MLKV_E_TYPE)); /* the old one stays */
+    MUST(MLKV_E_TYPE,
+         set_with(db, TEXT("Kone"), none, bytes_of(LARGE, 5), MLKV_E_TYPE)); /* the old one stays */
     ck_assert(has(db, TEXT("Kone"), bytes_of(LARGE, 4)));
     OK(mlkv_begin(db, &transaction)); /* given up: what it wrote and what it let go of */
     OK(set(transaction, TEXT("Kone"), bytes_of(LARGE, 6)));
     OK(set(transaction, TEXT("Ktwo"), bytes_of(LARGE, 7)));
-    ck_assert(has(transaction, TEXT("Kone"), bytes_of(LARGE, 6)) && has(db, TEXT("Kone"), bytes_of(LARGE, 4)));
+    ck_assert(has(transaction, TEXT("Kone"), bytes_of(LARGE, 6)) &&
+              has(db, TEXT("Kone"), bytes_of(LARGE, 4)));
     MUST(MLKV_E_TYPE, set_with(transaction, TEXT("Ktwo"), none, bytes_of(LARGE, 8), MLKV_E_TYPE));
     ck_assert(has(transaction, TEXT("Ktwo"), bytes_of(LARGE, 7)));
     OK(mlkv_abort(transaction));
@@ -292,7 +299,8 @@ START_TEST(is_used_again)
         op_value_done(view, &value);
         if (inside)
             OK(mlkv_commit(transaction));
-        ck_assert(has(db, TEXT("Kone"), bytes_of(LARGE, 1)) && has(db, TEXT("Ktwo"), bytes_of(LARGE, 1)));
+        ck_assert(has(db, TEXT("Kone"), bytes_of(LARGE, 1)) &&
+                  has(db, TEXT("Ktwo"), bytes_of(LARGE, 1)));
         expect_counts(db, 1, 1);
         OK(unset(db, TEXT("Kone")));
         OK(unset(db, TEXT("Ktwo")));
@@ -319,7 +327,8 @@ START_TEST(prepares_many)
     for (size_t i = 0; i < COUNT; i++) {
         char key[16];
         ck_assert((values[i].blob.id != 0) == (i != 7));
-        call c = {.key = slice_of(key, (size_t)snprintf(key, sizeof key, "K%02zu", i)), .value = &values[i]};
+        call c = {.key = slice_of(key, (size_t)snprintf(key, sizeof key, "K%02zu", i)),
+                  .value = &values[i]};
         OK(op_write(db, set_rule, &c));
         ck_assert(has(db, c.key, raws[i]));
         op_value_done(db, &values[i]);
@@ -404,7 +413,8 @@ START_TEST(is_read_while_replaced)
     while (!atomic_load(&self.over)) {
         call c = {.key = TEXT("Kone"), .into = &got};
         OK(op_read(self.db, read_rule, &c));
-        ck_assert(slice_equal(slice_of_buffer(&got), slice_of(one, LARGE)) || slice_equal(slice_of_buffer(&got), slice_of(other, LARGE)));
+        ck_assert(slice_equal(slice_of_buffer(&got), slice_of(one, LARGE)) ||
+                  slice_equal(slice_of_buffer(&got), slice_of(other, LARGE)));
     }
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     expect_counts(self.db, 1, 1);

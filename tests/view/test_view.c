@@ -1,4 +1,5 @@
-/* test_view.c - the life of views through the public calls: every refusal of open, begin, commit, abort, snapshot, flush and stats; ownership across threads and forks; the upcalls (clean.c). */
+/* test_view.c - the life of views through the public calls: every refusal of open, begin, commit,
+ * abort, snapshot, flush and stats; ownership across threads and forks; the upcalls (clean.c). */
 #include "fixture.h"
 
 START_TEST(opens_or_refuses)
@@ -83,7 +84,8 @@ END_TEST
 START_TEST(shares_an_instance)
 {
     const char *folder = harness_folder();
-    mlkv *db = open_with(folder, 0), *other = open_with(folder, 0), *read_only = open_with(folder, MLKV_READ_ONLY), *transaction = NULL;
+    mlkv *db = open_with(folder, 0), *other = open_with(folder, 0),
+         *read_only = open_with(folder, MLKV_READ_ONLY), *transaction = NULL;
     OK(put(db, TEXT("K1"), TEXT("1")));
     ck_assert(holds(other, TEXT("K1"), TEXT("1")) && holds(read_only, TEXT("K1"), TEXT("1")));
     MUST(MLKV_E_READONLY, mlkv_begin(read_only, &transaction));
@@ -118,7 +120,8 @@ START_TEST(begins_or_refuses)
     MUST(MLKV_E_ARGUMENT, mlkv_begin(transaction, &second));
     MUST(MLKV_E_BUSY, mlkv_begin(db, &second));
     ck_assert_ptr_null(second);
-    MUST(MLKV_E_BUSY, put(db, TEXT("K1"), TEXT("1"))); /* through another view, by the same thread */
+    MUST(MLKV_E_BUSY,
+         put(db, TEXT("K1"), TEXT("1"))); /* through another view, by the same thread */
     MUST(MLKV_E_ARGUMENT, mlkv_snapshot(transaction, &second));
     MUST(MLKV_E_ARGUMENT, mlkv_snapshot(snapshot, &second));
     MUST(MLKV_E_ARGUMENT, mlkv_snapshot(NULL, &second));
@@ -246,10 +249,12 @@ START_TEST(commits_with_every_durability)
         engine_background_stop(self);
         for (int i = 0; i < 3; i++) {
             OK(mlkv_begin(db, &transaction));
-            for (char key[] = "K0"; key[1] <= (i == 2 ? '8' : '0'); key[1]++) /* once past the ring */
+            for (char key[] = "K0"; key[1] <= (i == 2 ? '8' : '0');
+                 key[1]++) /* once past the ring */
                 OK(put(transaction, slice_of(key, 2), slice_of(large, i == 2 ? 25000 : 100)));
             OK(mlkv_commit(transaction));
-            uint64_t tail = journal_tail(engine_journal(self)), applied = journal_applied(engine_journal(self));
+            uint64_t tail = journal_tail(engine_journal(self)),
+                     applied = journal_applied(engine_journal(self));
             uint64_t synced = journal_synced(engine_journal(self));
             if (durability == MLKV_STORE)
                 ck_assert_uint_eq(applied, tail);
@@ -280,8 +285,10 @@ START_TEST(goes_on_reading_when_poisoned)
         MUST(MLKV_E_POISONED, mlkv_begin(db, &transaction));
         MUST(MLKV_E_POISONED, put(db, TEXT("K3"), TEXT("1")));
         MUST(MLKV_E_POISONED, mlkv_flush(db, MLKV_JOURNAL));
-        MUST(MLKV_E_POISONED, mlkv_snapshot(db, &snapshot)); /* K2 is not in LMDB, and cannot come there */
-        ck_assert(holds(db, TEXT("K1"), TEXT("1")) && holds(db, TEXT("K2"), TEXT("1")) && lacks(db, TEXT("K3")));
+        MUST(MLKV_E_POISONED,
+             mlkv_snapshot(db, &snapshot)); /* K2 is not in LMDB, and cannot come there */
+        ck_assert(holds(db, TEXT("K1"), TEXT("1")) && holds(db, TEXT("K2"), TEXT("1")) &&
+                  lacks(db, TEXT("K3")));
         MUST(MLKV_E_POISONED, mlkv_close(db));
         db = open_still(folder);
         ck_assert(holds(db, TEXT("K1"), TEXT("1")) && holds(db, TEXT("K2"), TEXT("1")));
