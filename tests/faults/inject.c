@@ -145,6 +145,9 @@ void inject_caption(const char *format, ...)
 
 /* --- memory --- */
 
+/* The shared libraries must find what follows. */
+#pragma GCC visibility push(default)
+
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -420,3 +423,5 @@ ssize_t read(int fd, void *to, size_t size)
 
 PREAD(pread, off_t)
 PREAD(pread64, off64_t)
+
+#pragma GCC visibility pop

@@ -1,10 +1,11 @@
 /* blobs.pml - large values: blobs, notes, references, waste and the cleaner (rule R8) as lib/engine and lib/view keep it, for Spin.
  *
- * A session writes a blob and a note of its own to LMDB directly, in one commit, under an id that nobody knows. Then, in one frame under
- * the writer lock, it puts a record that refers to the blob, the blob's R, and W in the place of the R of the blob that the record referred to
- * before. The applier takes frames to LMDB one after another. The cleaner deletes a blob whose W is in LMDB, with its note, directly, and
- * then the W by a frame; and it settles the notes of dead sessions: with R or W known the note goes, otherwise the blob too. A session may
- * die at any step. A live reader takes the reference by the journal and the blob from LMDB; a snapshot reads LMDB alone.
+ * A session writes a blob and a note of its own to LMDB directly, in one commit, under an id that nobody knows. Then, in one frame
+ * under the writer lock, it puts a record that refers to the blob, the blob's R, and W in the place of the R of the blob that the
+ * record referred to before. The applier takes frames to LMDB one after another. The cleaner deletes a blob whose W is in LMDB, with
+ * its note, directly, and then the W by a frame; and it settles the notes of dead sessions: with R or W known the note goes, otherwise
+ * the blob too. A session may die at any step. A live reader takes the reference by the journal and the blob from LMDB; a snapshot
+ * reads LMDB alone.
  *
  * What is proved: neither the visible record nor that of any LMDB snapshot refers to a blob that is gone; a live reader that misses a blob
  * finds another reference when it begins again; when all is quiet, exactly the blob that is referred to is left.

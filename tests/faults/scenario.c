@@ -1,0 +1,514 @@
+/* scenario.c - see scenario.h.
+ *
+ * Steps write keys of their own, so that what a step must have done hangs on no other, but for the
+ * counter: it must show a sum that the successful additions and none, or some, of the failed ones
+ * make. Sizes are chosen for a ring of 64 KiB: frames end at 16 KiB, values of 4 KiB are blobs.
+ *
+ * No locks, no state of its own.
+ */
+#include "scenario.h"
+
+#include "harness.h"
+
+#include <string.h>
+
+enum {
+    RING_SIZE = 64 << 10,
+    BLOB_SIZE = 40000,     /* a blob of one piece */
+    PIECES_SIZE = 1100000, /* a blob of two pieces */
+    MANY = 600,            /* pairs that no frame takes: an oversize batch */
+    FIELDS = 20,
+    ROWS = 64,
+    COLUMNS = 64,
+    LONG_NAME_SIZE = 700,
+};
+
+typedef enum { LOOK_ABSENT = 0, LOOK_DONE = 1 } look_state;
+
+typedef struct {
+    const char *name;
+    int (*act)(scenario *self, mlkv *view);
+    int (*look)(mlkv *view); /* a look_state, or an error */
+} step;
+
+/* --- content --- */
+
+static void fill(unsigned char *to, size_t size, unsigned seed)
+{
+    uint64_t state = seed * 0x9e3779b97f4a7c15U + 1;
+    for (size_t i = 0; i < size; i++) {
+        state = state * 6364136223846793005U + 1442695040888963407U;
+        to[i] = (unsigned char)(state >> 56);
+    }
+}
+
+static unsigned char big[PIECES_SIZE];
+
+static mlkv_slice big_value(size_t size, unsigned seed)
+{
+    fill(big, size, seed);
+    return slice_of(big, size);
+}
+
+static mlkv_slice long_name(void)
+{
+    static unsigned char name[LONG_NAME_SIZE];
+    fill(name, sizeof name, 99);
+    return slice_of(name, sizeof name);
+}
+
+/* The string under the key must be this value, or the key absent. */
+static int look_string(mlkv *view, mlkv_slice key, mlkv_slice value)
+{
+    mlkv_buffer got = {0};
+    int result = mlkv_string_get(view, key, &got);
+    if (result == MLKV_OK)
+        ck_assert_msg(got.size == value.size && memcmp(got.data, value.data, got.size) == 0,
+                      "key %.20s: wrong value of %zu bytes", (const char *)key.data, got.size);
+    mlkv_buffer_free(&got);
+    return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
+}
+
+/* n names "<prefix>000" ...; texts and slices are the caller's. */
+static void make_names(char prefix, char (*texts)[8], mlkv_slice *slices, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int size = snprintf(texts[i], sizeof texts[i], "%c%03u", prefix, (unsigned)(i % 1000));
+        slices[i] = slice_of(texts[i], (size_t)size);
+    }
+}
+
+/* --- strings --- */
+
+static int set_small(scenario *self, mlkv *view)
+{
+    (void)self;
+    return mlkv_string_set(view, TEXT("small"), TEXT("a value of some bytes"), MLKV_SET_ALWAYS);
+}
+
+static int look_small(mlkv *view)
+{
+    return look_string(view, TEXT("small"), TEXT("a value of some bytes"));
+}
+
+static int set_long(scenario *self, mlkv *view)
+{
+    (void)self;
+    return mlkv_string_set(view, long_name(), TEXT("of the long name"), MLKV_SET_ALWAYS);
+}
+
+static int look_long(mlkv *view)
+{
+    return look_string(view, long_name(), TEXT("of the long name"));
+}
+
+static mlkv_slice text_value(void)
+{
+    static char text[3000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "compressible "[i % 13];
+    return slice_of(text, sizeof text);
+}
+
+static int set_text(scenario *self, mlkv *view)
+{
+    (void)self;
+    return mlkv_string_set(view, TEXT("text"), text_value(), MLKV_SET_ALWAYS);
+}
+
+static int look_text(mlkv *view)
+{
+    return look_string(view, TEXT("text"), text_value());
+}
+
+static int set_blob(scenario *self, mlkv *view)
+{
+    (void)self;
+    return mlkv_string_set(view, TEXT("blob"), big_value(BLOB_SIZE, 1), MLKV_SET_ALWAYS);
+}
+
+static int look_blob(mlkv *view)
+{
+    return look_string(view, TEXT("blob"), big_value(BLOB_SIZE, 1));
+}
+
+static int set_pieces(scenario *self, mlkv *view)
+{
+    (void)self;
+    return mlkv_string_set(view, TEXT("pieces"), big_value(PIECES_SIZE, 2), MLKV_SET_ALWAYS);
+}
+
+static int look_pieces(mlkv *view)
+{
+    return look_string(view, TEXT("pieces"), big_value(PIECES_SIZE, 2));
+}
+
+/* --- hashes, sets --- */
+
+static int set_hash(scenario *self, mlkv *view)
+{
+    char texts[FIELDS][8];
+    mlkv_slice names[FIELDS];
+    mlkv_pair pairs[FIELDS];
+    (void)self;
+    make_names('f', texts, names, FIELDS);
+    for (size_t i = 0; i < FIELDS; i++)
+        pairs[i] = (mlkv_pair){names[i], names[FIELDS - 1 - i]};
+    return mlkv_hash_set(view, TEXT("hash"), pairs, FIELDS, NULL);
+}
+
+static int look_hash(mlkv *view)
+{
+    char texts[FIELDS][8];
+    mlkv_slice names[FIELDS];
+    mlkv_rows rows = {0};
+    make_names('f', texts, names, FIELDS);
+    int result = mlkv_hash_get_all(view, TEXT("hash"), &rows);
+    size_t count = rows.count;
+    if (result >= 0 && count != 0) {
+        ck_assert_uint_eq(count, (size_t)2 * FIELDS);
+        for (size_t i = 0; i < FIELDS; i++) {
+            ck_assert(slice_equal(rows.items[2 * i], names[i]));
+            ck_assert(slice_equal(rows.items[2 * i + 1], names[FIELDS - 1 - i]));
+        }
+    }
+    mlkv_rows_free(&rows);
+    return result < 0 ? result : count != 0 ? LOOK_DONE : LOOK_ABSENT;
+}
+
+static int add_members(scenario *self, mlkv *view)
+{
+    char texts[FIELDS][8];
+    mlkv_slice names[FIELDS];
+    (void)self;
+    make_names('m', texts, names, FIELDS);
+    return mlkv_set_add(view, TEXT("set"), names, FIELDS, NULL);
+}
+
+static int look_members(mlkv *view)
+{
+    char texts[FIELDS][8];
+    mlkv_slice names[FIELDS];
+    uint8_t present[FIELDS];
+    size_t count = 0;
+    make_names('m', texts, names, FIELDS);
+    int result = mlkv_set_contains(view, TEXT("set"), names, FIELDS, present);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < FIELDS; i++)
+        count += present[i];
+    ck_assert_msg(count == 0 || count == FIELDS, "%zu of %d members", count, (int)FIELDS);
+    return count != 0 ? LOOK_DONE : LOOK_ABSENT;
+}
+
+/* --- tensors --- */
+
+static void fill_tensor(float *numbers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = (float)i * 0.37F;
+}
+
+static int put_tensor(mlkv *view, mlkv_slice key, uint64_t rows, size_t chunk_bytes)
+{
+    static float numbers[ROWS * COLUMNS];
+    mlkv_tensor shape = {.dtype = MLKV_F32, .dimensions = 2, .shape = {rows, COLUMNS}};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes};
+    fill_tensor(numbers, (size_t)ROWS * COLUMNS);
+    return mlkv_tensor_put(view, key, &shape, numbers, &options);
+}
+
+static int look_tensor(mlkv *view, mlkv_slice key, uint64_t rows)
+{
+    static float numbers[ROWS * COLUMNS], wanted[ROWS * COLUMNS];
+    size_t size = rows * COLUMNS * sizeof(float);
+    fill_tensor(wanted, (size_t)ROWS * COLUMNS);
+    int result = mlkv_tensor_get(view, key, numbers, size);
+    if (result == MLKV_OK)
+        ck_assert_msg(memcmp(numbers, wanted, size) == 0, "tensor %.6s", (const char *)key.data);
+    return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
+}
+
+static int put_small_tensor(scenario *self, mlkv *view)
+{
+    (void)self;
+    return put_tensor(view, TEXT("tensor"), 4, 512); /* two chunks that travel in the frame */
+}
+
+static int look_small_tensor(mlkv *view)
+{
+    return look_tensor(view, TEXT("tensor"), 4);
+}
+
+static int put_large_tensor(scenario *self, mlkv *view)
+{
+    (void)self;
+    return put_tensor(view, TEXT("Tensor"), ROWS, 8192); /* two chunks that are blobs */
+}
+
+static int look_large_tensor(mlkv *view)
+{
+    return look_tensor(view, TEXT("Tensor"), ROWS);
+}
+
+/* --- several records at once --- */
+
+static int set_transaction(scenario *self, mlkv *view)
+{
+    mlkv *tx = NULL;
+    (void)self;
+    int result = mlkv_begin(view, &tx);
+    if (result != MLKV_OK)
+        return result;
+    result = mlkv_string_set(tx, TEXT("tx-a"), TEXT("1"), MLKV_SET_ALWAYS);
+    if (result == MLKV_OK)
+        result = mlkv_string_set(tx, TEXT("tx-b"), big_value(BLOB_SIZE, 3), MLKV_SET_ALWAYS);
+    if (result == MLKV_OK)
+        result = mlkv_set_add(tx, TEXT("tx-c"), &TEXT("member"), 1, NULL);
+    if (result == MLKV_OK)
+        return mlkv_commit(tx);
+    char detail[300];
+    snprintf(detail, sizeof detail, "%s", mlkv_error_detail());
+    (void)mlkv_abort(tx);
+    ck_assert_msg(detail[0] != '\0', "an error without a detail");
+    return result;
+}
+
+static int look_transaction(mlkv *view)
+{
+    uint8_t present = 0;
+    int a = look_string(view, TEXT("tx-a"), TEXT("1"));
+    int b = look_string(view, TEXT("tx-b"), big_value(BLOB_SIZE, 3));
+    int c = mlkv_set_contains(view, TEXT("tx-c"), &TEXT("member"), 1, &present);
+    if (a < 0 || b < 0 || c < 0)
+        return a < 0 ? a : b < 0 ? b : c;
+    ck_assert_msg(a == b && a == present, "half a transaction: %d %d %d", a, b, (int)present);
+    return a;
+}
+
+static int set_many(scenario *self, mlkv *view)
+{
+    static char texts[MANY][8];
+    static mlkv_slice names[MANY];
+    static mlkv_pair pairs[MANY];
+    (void)self;
+    make_names('z', texts, names, MANY);
+    for (size_t i = 0; i < MANY; i++)
+        pairs[i] = (mlkv_pair){names[i], TEXT("one of the many values")};
+    return mlkv_string_set_many(view, pairs, MANY);
+}
+
+static int look_many(mlkv *view)
+{
+    static char texts[MANY][8];
+    static mlkv_slice names[MANY];
+    size_t count = 0;
+    make_names('z', texts, names, MANY);
+    int result = mlkv_key_exists(view, names, MANY, &count);
+    if (result < 0)
+        return result;
+    ck_assert_msg(count == 0 || count == MANY, "%zu of %d keys", count, (int)MANY);
+    return count != 0 ? LOOK_DONE : LOOK_ABSENT;
+}
+
+/* Several keys of which the reader sees some only: a delete after a set. */
+static int set_and_delete(scenario *self, mlkv *view)
+{
+    (void)self;
+    int result = mlkv_string_set(view, TEXT("gone"), TEXT("soon"), MLKV_SET_IF_ABSENT);
+    if (result == MLKV_OK)
+        result = mlkv_key_delete(view, &TEXT("gone"), 1, NULL);
+    return result;
+}
+
+static int look_deleted(mlkv *view)
+{
+    int state = look_string(view, TEXT("gone"), TEXT("soon"));
+    return state < 0 ? state : state == LOOK_ABSENT ? LOOK_DONE : LOOK_ABSENT;
+}
+
+static int add_one(scenario *self, mlkv *view)
+{
+    (void)self;
+    return mlkv_string_add(view, TEXT("number"), 1, NULL);
+}
+
+/* --- the table --- */
+
+enum { COUNTER_FIRST = 11, COUNTER_LAST = 14 };
+
+static const step steps[SCENARIO_STEPS] = {
+    {"small", set_small, look_small},
+    {"long name", set_long, look_long},
+    {"text", set_text, look_text},
+    {"hash", set_hash, look_hash},
+    {"set", add_members, look_members},
+    {"blob", set_blob, look_blob},
+    {"pieces", set_pieces, look_pieces},
+    {"small tensor", put_small_tensor, look_small_tensor},
+    {"large tensor", put_large_tensor, look_large_tensor},
+    {"transaction", set_transaction, look_transaction},
+    {"many", set_many, look_many},
+    {"add", add_one, NULL},
+    {"add", add_one, NULL},
+    {"add", add_one, NULL},
+    {"add", add_one, NULL},
+    {"delete", set_and_delete, look_deleted},
+};
+
+/* --- running it --- */
+
+/* Takes note of a result: an error must be one that is allowed, with words. */
+static int note(scenario *self, const char *what, int result)
+{
+    if (result >= 0)
+        return result;
+    const char *detail = mlkv_error_detail();
+    ck_assert_msg((self->allowed & ALLOW(result)) != 0, "%s: %s (%s) may not come here", what,
+                  mlkv_error_name(result), detail);
+    self->failed++;
+    self->last_error = result;
+    snprintf(self->last_detail, sizeof self->last_detail, "%s: %s", what, detail);
+    return result;
+}
+
+static void expect(const scenario *self, const char *name, int result, int state)
+{
+    if (state < 0 || result == SCENARIO_NOT_RUN)
+        return;
+    if (result == MLKV_OK)
+        ck_assert_msg(state == LOOK_DONE, "%s was acknowledged and is not there", name);
+    else if (self->strict && strcmp(name, "delete") != 0)
+        ck_assert_msg(state == LOOK_ABSENT, "%s failed and changed something", name);
+}
+
+/* The counter: the additions that were acknowledged, and perhaps those that failed. */
+static int look_counter(const scenario *self, mlkv *view)
+{
+    int64_t done = 0, maybe = 0;
+    mlkv_buffer text = {0};
+    int result = mlkv_string_get(view, TEXT("number"), &text);
+    if (result < 0)
+        return result;
+    for (int i = COUNTER_FIRST; i <= COUNTER_LAST; i++) {
+        done += self->results[i] == MLKV_OK;
+        maybe += self->results[i] < 0 && !self->strict;
+    }
+    int64_t got = 0;
+    for (size_t i = 0; i < text.size; i++)
+        got = got * 10 + ((const char *)text.data)[i] - '0';
+    mlkv_buffer_free(&text);
+    ck_assert_msg(got >= done && got <= done + maybe, "the counter is %lld, %lld to %lld are right",
+                  (long long)got, (long long)done, (long long)(done + maybe));
+    return result;
+}
+
+static void look_at(scenario *self, mlkv *view, int i)
+{
+    if (steps[i].look == NULL || self->results[i] == SCENARIO_NOT_RUN)
+        return;
+    int state = note(self, steps[i].name, steps[i].look(view));
+    expect(self, steps[i].name, self->results[i], state);
+}
+
+void scenario_init(scenario *self, const char *folder, mlkv_durability durability, unsigned allowed)
+{
+    *self = (scenario){.folder = folder, .allowed = allowed};
+    self->options = (mlkv_options){.size = sizeof self->options,
+                                   .durability = (int32_t)durability,
+                                   .cache_bytes = 1 << 20,
+                                   .ring_bytes = RING_SIZE,
+                                   .lock_timeout_ms = 3000};
+    for (int i = 0; i < SCENARIO_STEPS; i++)
+        self->results[i] = SCENARIO_NOT_RUN;
+}
+
+int scenario_open(scenario *self)
+{
+    self->db = NULL;
+    int result = note(self, "open", mlkv_open(self->folder, &self->options, &self->db));
+    ck_assert((result == MLKV_OK) == (self->db != NULL));
+    return result;
+}
+
+void scenario_write(scenario *self)
+{
+    for (int i = 0; i < SCENARIO_STEPS; i++) {
+        self->results[i] = steps[i].act(self, self->db);
+        note(self, steps[i].name, self->results[i]);
+        look_at(self, self->db, i);
+    }
+}
+
+void scenario_look(scenario *self, mlkv *view)
+{
+    for (int i = 0; i < SCENARIO_STEPS; i++)
+        look_at(self, view, i);
+    note(self, "counter", look_counter(self, view));
+}
+
+static void scan_all(scenario *self, mlkv *view)
+{
+    mlkv_cursor *cursor = NULL;
+    mlkv_query query = {.size = sizeof query};
+    mlkv_slice name, value;
+    if (note(self, "cursor", mlkv_cursor_open(view, &query, &cursor)) != MLKV_OK)
+        return;
+    for (int i = 0; i < 2 * MANY; i++)
+        if (note(self, "next", mlkv_cursor_next(cursor, &name, &value)) != MLKV_OK)
+            break;
+    mlkv_cursor_close(cursor);
+}
+
+void scenario_visit(scenario *self)
+{
+    mlkv *snapshot = NULL;
+    mlkv_stats stats = {.size = sizeof stats};
+    scan_all(self, self->db);
+    note(self, "sync", mlkv_flush(self->db, MLKV_SYNC));
+    note(self, "store", mlkv_flush(self->db, MLKV_STORE));
+    if (note(self, "snapshot", mlkv_snapshot(self->db, &snapshot)) == MLKV_OK) {
+        scenario_look(self, snapshot);
+        scan_all(self, snapshot);
+        note(self, "end of the snapshot", mlkv_close(snapshot));
+    }
+    note(self, "stats", mlkv_stats_get(self->db, &stats));
+}
+
+void scenario_close(scenario *self)
+{
+    mlkv *db = self->db;
+    self->db = NULL;
+    note(self, "close", mlkv_close(db));
+}
+
+void scenario_prove_usable(scenario *self)
+{
+    mlkv_buffer value = {0};
+    OK(mlkv_string_set(self->db, TEXT("probe"), TEXT("it works"), MLKV_SET_ALWAYS));
+    OK(mlkv_string_set(self->db, TEXT("probe blob"), big_value(BLOB_SIZE, 4), MLKV_SET_ALWAYS));
+    OK(mlkv_string_get(self->db, TEXT("probe"), &value));
+    ck_assert(slice_equal(slice_of(value.data, value.size), TEXT("it works")));
+    mlkv_buffer_free(&value);
+    OK(mlkv_flush(self->db, MLKV_STORE));
+}
+
+static int tell(void *context, const char *problem)
+{
+    (void)context;
+    fprintf(stderr, "verify: %s\n", problem);
+    return 0;
+}
+
+void scenario_prove(scenario *self)
+{
+    unsigned failed = self->failed;
+    mlkv_report report = {.size = sizeof report};
+    OK(mlkv_open(self->folder, &self->options, &self->db));
+    scenario_look(self, self->db);
+    scenario_prove_usable(self);
+    OK(mlkv_verify(self->db, tell, NULL, &report));
+    OK(mlkv_close(self->db));
+    self->db = NULL;
+    ck_assert_msg(self->failed == failed, "%s", self->last_detail);
+}
