@@ -109,13 +109,12 @@ static int spin(shared_lock *lock)
 #endif
 
 /* Sleeps for the lock until then at the latest. ETIMEDOUT: not had. */
-static int sleep_until(shared_lock *lock, uint64_t until_ns)
+static int sleep_until(pthread_mutex_t *lock, uint64_t until_ns)
 {
 #ifdef THREAD_SANITIZER
     /* it knows nothing of pthread_mutex_clocklock and would take every holder for an intruder */
-    int error = pthread_mutex_trylock(&lock->mutex);
-    for (; error == EBUSY && clock_monotonic_ns() < until_ns;
-         error = pthread_mutex_trylock(&lock->mutex))
+    int error = pthread_mutex_trylock(lock);
+    for (; error == EBUSY && clock_monotonic_ns() < until_ns; error = pthread_mutex_trylock(lock))
         clock_sleep_us(100);
     return error == EBUSY ? ETIMEDOUT : error;
 #else
@@ -123,7 +122,7 @@ static int sleep_until(shared_lock *lock, uint64_t until_ns)
         .tv_sec = (time_t)(until_ns / 1000000000U),
         .tv_nsec = (long)(until_ns % 1000000000U),
     };
-    return pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until);
+    return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
 #endif
 }
 
@@ -134,7 +133,7 @@ static int wait_in_slices(shared_lock *lock, uint64_t deadline_ns)
     for (uint64_t now_ns = clock_monotonic_ns(); error == ETIMEDOUT && now_ns < deadline_ns;
          now_ns = clock_monotonic_ns()) {
         uint64_t until_ns = deadline_ns - now_ns > slice_ns ? now_ns + slice_ns : deadline_ns;
-        error = sleep_until(lock, until_ns);
+        error = sleep_until(&lock->mutex, until_ns);
     }
     return error;
 }
@@ -208,6 +207,17 @@ bool lock_try(pthread_mutex_t *lock)
     if (error == EBUSY)
         return false;
     require(error, "trying a lock");
+    return true;
+}
+
+bool lock_take_within(pthread_mutex_t *lock, uint32_t timeout_ms)
+{
+    if (lock_try(lock))
+        return true;
+    int error = sleep_until(lock, clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000U);
+    if (error == ETIMEDOUT)
+        return false;
+    require(error, "waiting for a lock");
     return true;
 }
 

@@ -33,6 +33,8 @@ void shared_lock_release(shared_lock *lock);
 void lock_init(pthread_mutex_t *lock);
 void lock_take(pthread_mutex_t *lock);
 bool lock_try(pthread_mutex_t *lock);
+/* False: not had within timeout_ms. */
+bool lock_take_within(pthread_mutex_t *lock, uint32_t timeout_ms);
 void lock_release(pthread_mutex_t *lock);
 void lock_destroy(pthread_mutex_t *lock);
 

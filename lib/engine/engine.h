@@ -142,6 +142,9 @@ int engine_read_begin(engine *self, uint64_t *ret_cursor);
 int engine_get(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key,
                mlkv_buffer *ret_value);
 void engine_prefetch(engine *self, mlkv_slice key);
+/* What taking in a write of this record will touch: first the slots, then, once those are there, the
+ * record that they point to. */
+void engine_prefetch_pending(engine *self, uint64_t hash, bool record);
 /* LMDB is ahead of the tail (its writer died between commit and marker) or shows an old commit:
  * mends both. Not with the writer lock held (that holder calls engine_mend). */
 int engine_settle(engine *self);

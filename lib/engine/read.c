@@ -102,6 +102,15 @@ void engine_prefetch(engine *self, mlkv_slice key)
     cache_prefetch(self->cache, hash);
 }
 
+void engine_prefetch_pending(engine *self, uint64_t hash, bool record)
+{
+    pending *above = atomic_load_explicit(&self->pending, memory_order_relaxed);
+    if (record)
+        pending_prefetch_record(above, hash);
+    else
+        pending_prefetch(above, hash);
+}
+
 int engine_settle(engine *self)
 {
     if (self->options.read_only)

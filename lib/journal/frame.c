@@ -76,6 +76,13 @@ int journal_copy(const journal *self, uint64_t position, size_t size, void *to)
     return ring_overtaken(self, position) ? MLKV_ABSENT : 0;
 }
 
+void journal_prefetch(const journal *self, uint64_t position)
+{
+    const unsigned char *record = (const unsigned char *)ring_at(self, position);
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + 64);
+}
+
 /* The header at `position` if it is valid; else MLKV_ABSENT (overtaken) or MLKV_E_CORRUPT. It may
  * still turn out to be overtaken: its fields are bounded, not yet true. */
 static int peek_header(const journal *self, uint64_t position, uint64_t limit,

@@ -80,9 +80,9 @@ uint64_t journal_next_id(const journal *self);
 int journal_lock(journal *self, uint32_t timeout_ms);
 void journal_unlock(journal *self);
 uint64_t journal_epoch(const journal *self); /* of the current or last taking */
-shared_lock *
-journal_applier_lock(journal *self); /* so that not every process waits for LMDB's lock: try it
-                                        before draining in the background */
+/* Taken around every write transaction of LMDB: LMDB's own lock can only be waited for without limit,
+ * this one in limits (engine_store_begin). */
+shared_lock *journal_applier_lock(journal *self);
 
 /* Stops all writing until the store is recovered anew: a failed sync or commit left the truth
  * unknown. reason is kept in the header (127 bytes). */
@@ -133,6 +133,8 @@ int journal_take_over(journal *self, uint64_t lmdb_applied);
  * MLKV_ABSENT if they may have been overwritten (R4). position a multiple of 8, size <= ring bytes.
  */
 int journal_copy(const journal *self, uint64_t position, size_t size, void *to);
+/* Touches the cache lines where the record at `position` begins. */
+void journal_prefetch(const journal *self, uint64_t position);
 
 /* One frame at `position` (below tail), copied whole into *buffer and validated. 0, MLKV_ABSENT
  * (overtaken), MLKV_E_CORRUPT. */
@@ -175,8 +177,10 @@ int journal_get_record_key(const journal *self, uint64_t position, unsigned char
 
 /* --- sync.c --- */
 /* Returns when synced >= position. Waiters share one write. Any thread, without the writer lock. A
- * failed write poisons the journal: MLKV_E_POISONED, MLKV_E_FULL, MLKV_E_IO. */
-int journal_sync(journal *self, uint64_t position);
+ * failed write poisons the journal: MLKV_E_POISONED, MLKV_E_FULL, MLKV_E_IO. MLKV_E_BUSY: whoever
+ * writes gave no sign of life for timeout_ms (a stopped process); what is waited for may still become
+ * durable. */
+int journal_sync(journal *self, uint64_t position, uint32_t timeout_ms);
 /* False on tmpfs, where sync has no meaning and means `store`. */
 bool journal_sync_is_durable(const journal *self);
 

@@ -7,7 +7,9 @@
  * Waiting: whoever gets the sync lock writes all up to the tail that it finds then, for everybody
  * who waits. The others do not queue for the lock, where they would be let in one after the other
  * only to learn that they are done; they sleep on the futex sync_round, which the writer raises
- * after each round and on which it wakes all. Sleeps end after 20 ms, because the writer may die.
+ * after each round and on which it wakes all. Sleeps end after 20 ms, because the writer may die. The
+ * writer may also be stopped, with the lock: it raises sync_round after each part of a long round,
+ * too, without waking anybody, and who sees it stand still for too long gives up.
  *
  * What goes into a block, position by position (T the tail noted, R reserved after the copy):
  *
@@ -29,6 +31,7 @@
  *
  * Locks: the sync lock guards journal.log, synced, zeroed and, in this process, the buffer.
  */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fault.h"
 #include "journal/frame.h"
@@ -155,6 +158,7 @@ static int write_range(journal *self, uint64_t from, uint64_t tail)
         if (error != 0)
             return error;
         at += size;
+        __atomic_fetch_add(&self->head->sync_round, 1, __ATOMIC_RELEASE); /* a sign of life */
     }
     return finish_blocks(self);
 }
@@ -244,7 +248,15 @@ static void wait_round(journal *self, uint32_t round)
     (void)syscall(SYS_futex, &self->head->sync_round, FUTEX_WAIT, round, &round_timeout, NULL, 0);
 }
 
-int journal_sync(journal *self, uint64_t position)
+static int give_up(uint32_t timeout_ms)
+{
+    return error_set(MLKV_E_BUSY,
+                     "journal.log: whoever is writing it has not gone on for %u ms; what was waited "
+                     "for is visible, and not known to be durable",
+                     (unsigned)timeout_ms);
+}
+
+int journal_sync(journal *self, uint64_t position, uint32_t timeout_ms)
 {
     if (journal_synced(self) >= position)
         return 0;
@@ -253,6 +265,8 @@ int journal_sync(journal *self, uint64_t position)
     if (position > journal_tail(self))
         return error_set(MLKV_E_ARGUMENT, "journal_sync: %llu is behind the tail",
                          (unsigned long long)position);
+    uint32_t seen = __atomic_load_n(&self->head->sync_round, __ATOMIC_ACQUIRE);
+    uint64_t since_ns = clock_monotonic_ns();
     for (;;) {
         /* read before the try: if the holder ends after the try failed, the round differs */
         uint32_t round = __atomic_load_n(&self->head->sync_round, __ATOMIC_ACQUIRE);
@@ -263,6 +277,13 @@ int journal_sync(journal *self, uint64_t position)
             return result;
         result = shared_lock_try(&self->head->sync_lock);
         if (result == MLKV_E_BUSY) {
+            uint64_t now_ns = clock_monotonic_ns();
+            if (round != seen) {
+                seen = round;
+                since_ns = now_ns;
+            }
+            if (now_ns - since_ns >= (uint64_t)timeout_ms * 1000000U)
+                return give_up(timeout_ms);
             wait_round(self, round);
             continue;
         }

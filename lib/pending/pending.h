@@ -45,6 +45,9 @@ uint64_t pending_trimmed(const pending *self);
 int pending_get(const pending *self, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value);
 /* Touches the cache lines that pending_get of this hash will read. */
 void pending_prefetch(const pending *self, uint64_t hash);
+/* Once those lines are there: touches the record in the ring that pending_get and pending_add
+ * compare. */
+void pending_prefetch_record(const pending *self, uint64_t hash);
 
 /* Copies of all pending records whose key starts with prefix, is > after (if after.size > 0), in
  * key order, tombstones included, as they are at cursor. */

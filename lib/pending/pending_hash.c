@@ -462,3 +462,17 @@ void pending_prefetch(const pending *self, uint64_t hash)
         __builtin_prefetch(bucket + PENDING_BUCKET_SLOTS / 2);
     }
 }
+
+void pending_prefetch_record(const pending *self, uint64_t hash)
+{
+    const pending_table *table = __atomic_load_n(&self->table, __ATOMIC_ACQUIRE);
+    uint64_t trimmed = pending_trimmed(self);
+    for (unsigned choice = 0; choice < 2; choice++) {
+        const pending_slot *bucket = bucket_of(table, hash, choice);
+        for (unsigned i = 0; i < PENDING_BUCKET_SLOTS; i++) {
+            uint64_t position = load(&bucket[i].position);
+            if (load(&bucket[i].hash) == hash && position >= trimmed && position != 0)
+                journal_prefetch(self->source, position);
+        }
+    }
+}

@@ -279,7 +279,11 @@ static int get_live(op *o, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value
             return result;
         o->begun = true;
     }
+    if (o->writing) /* likely to be put next: what pending will look at loads meanwhile */
+        engine_prefetch_pending(o->engine, hash, false);
     int result = engine_get(o->engine, o->cursor, hash, key, ret_value);
+    if (o->writing)
+        engine_prefetch_pending(o->engine, hash, true);
     if (result == ENGINE_AGAIN)
         o->again = true;
     return result;

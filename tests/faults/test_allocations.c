@@ -81,6 +81,7 @@ static bool round_once(const char *folder, mlkv_durability durability, uint64_t 
     bool struck = live(&self, &plan);
     ck_assert_msg(self.failed <= 1 || !struck, "allocation %llu: %u calls failed, the last: %s",
                   (unsigned long long)nth, self.failed, self.last_detail);
+    if (getenv("DBG")) fprintf(stderr, "DBG %llu failed %u %s alive %lld\n", (unsigned long long)nth, self.failed, self.last_detail, (long long)inject_alive());
     scenario_prove(&self);
     return struck;
 }
@@ -107,6 +108,7 @@ START_TEST(each_allocation_fails_once)
     const char *folder = quick_folder();
     uint64_t n = rounds(folder, MLKV_JOURNAL, 0);
     ck_assert_uint_gt(n, 200); /* or the interposer does not work */
+    fprintf(stderr, "DBG n=%llu\n", (unsigned long long)n);
     harness_remove(folder);
 }
 END_TEST

@@ -179,7 +179,7 @@ START_TEST(test_files_are_kept_or_replaced)
     const char *folder = harness_folder();
     journal *self = make_journal(folder, 0);
     append_number(self, 1, 100);
-    OK(journal_sync(self, journal_tail(self)));
+    OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     uint64_t tail = journal_tail(self), zeroed = self->head->zeroed;
     ck_assert_uint_ge(zeroed, tail);
     journal_close(self);
@@ -215,7 +215,7 @@ START_TEST(test_zeroing_goes_on_where_it_was)
     OK(journal_create(folder, test_uuid, 1, 5000 * 8, 1, ring));
     OK(journal_open(folder, test_uuid, false, &self));
     append_number(self, 1, 100);
-    OK(journal_sync(self, journal_tail(self)));
+    OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     uint64_t start = self->head->zero_start, zeroed = self->head->zeroed;
     ck_assert_uint_eq(start, 36864); /* the block of base */
     ck_assert_uint_gt(zeroed, start + 1024 * 1024);
@@ -285,7 +285,7 @@ START_TEST(test_read_only)
     ck_assert(slice_equal(slice_of_buffer(&value), TEXT("value")));
     mlkv_buffer_free(&value);
     MUST(MLKV_E_READONLY, journal_lock(reader, 0));
-    MUST(MLKV_E_READONLY, journal_sync(reader, journal_tail(reader)));
+    MUST(MLKV_E_READONLY, journal_sync(reader, journal_tail(reader), TEST_LOCK_MS));
     ck_assert_ptr_null(journal_applier_lock(reader));
     journal_poison(reader, "a reader has no say");
     OK(journal_check(self));

@@ -19,7 +19,7 @@ static written write_frames(const char *folder, uint64_t base, unsigned count, u
         journal_take_ids(self, 3);
         append_number(self, i, 100 + i * 13 % 200);
         if (i + 1 == synced)
-            OK(journal_sync(self, journal_tail(self)));
+            OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     }
     all.tail = journal_tail(self);
     all.next_id = journal_next_id(self);

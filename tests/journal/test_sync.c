@@ -24,17 +24,17 @@ START_TEST(test_sync_writes_the_log)
 {
     const char *folder = harness_folder();
     journal *self = make_journal(folder, 5000);
-    OK(journal_sync(self, 5000));
+    OK(journal_sync(self, 5000, TEST_LOCK_MS));
     for (unsigned i = 0; i < 60; i++) {
         append_number(self, i, i * 17 % 900);
         uint64_t tail = journal_tail(self);
         ck_assert_uint_lt(journal_synced(self), tail);
-        OK(journal_sync(self, tail));
+        OK(journal_sync(self, tail, TEST_LOCK_MS));
         ck_assert_uint_eq(journal_synced(self), tail);
-        OK(journal_sync(self, tail)); /* nothing to do */
+        OK(journal_sync(self, tail, TEST_LOCK_MS)); /* nothing to do */
         check_log(self, folder, 5000, tail);
     }
-    MUST(MLKV_E_ARGUMENT, journal_sync(self, journal_tail(self) + 8));
+    MUST(MLKV_E_ARGUMENT, journal_sync(self, journal_tail(self) + 8, TEST_LOCK_MS));
     journal_close(self);
     harness_remove(folder);
 }
@@ -48,7 +48,7 @@ START_TEST(test_many_laps)
         append_number(self, i, i * 37 % 3001); /* drains when full: applied jumps to tail */
         if (i % 7 != 0)
             continue;
-        OK(journal_sync(self, journal_tail(self)));
+        OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
         if (i % 70 == 0)
             check_log(self, folder, journal_applied(self), journal_tail(self));
     }
@@ -78,7 +78,7 @@ START_TEST(test_full_ring_keeps_the_lap_before)
         }
         journal_append(self, FRAME_BATCH, 1, slice_of_buffer(&payload));
         mlkv_buffer_free(&payload);
-        OK(journal_sync(self, journal_tail(self)));
+        OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
         check_log(self, folder, journal_applied(self), journal_tail(self));
     }
     ck_assert_uint_eq(journal_tail(self) - journal_applied(self), TEST_RING);
@@ -96,7 +96,7 @@ START_TEST(test_unfinished_bytes_stay_out)
     uint64_t tail = journal_tail(self);
     self->head->reserved = tail + 512;
     memset(ring_at(self, tail), 0xdd, 512);
-    OK(journal_sync(self, tail));
+    OK(journal_sync(self, tail, TEST_LOCK_MS));
     int fd = open_in(folder, "journal.log", O_RDONLY);
     unsigned char log[512];
     ck_assert_int_eq(pread(fd, log, sizeof log, (off_t)tail), 512);
@@ -117,7 +117,7 @@ START_TEST(test_applied_is_skipped)
     append_number(self, 2, 100);
     journal_raise_applied(self, journal_tail(self) - 8);
     append_number(self, 3, 100);
-    OK(journal_sync(self, journal_tail(self)));
+    OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     int fd = open_in(folder, "journal.log", O_RDONLY);
     unsigned char byte = 1;
     ck_assert_int_eq(pread(fd, &byte, 1, 1000), 1);
@@ -127,7 +127,7 @@ START_TEST(test_applied_is_skipped)
     /* all applied: synced follows without a write */
     append_number(self, 4, 100);
     journal_raise_applied(self, journal_tail(self));
-    OK(journal_sync(self, journal_tail(self)));
+    OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     ck_assert_uint_eq(journal_synced(self), journal_tail(self));
     journal_close(self);
     harness_remove(folder);
@@ -143,7 +143,7 @@ START_TEST(test_without_direct_writes)
     self->log_direct = false;
     for (unsigned i = 0; i < 200; i++) {
         append_number(self, i, i * 17 % 900);
-        OK(journal_sync(self, journal_tail(self)));
+        OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     }
     check_log(self, folder, journal_applied(self), journal_tail(self));
     journal_close(self);
@@ -160,7 +160,7 @@ START_TEST(test_direct_writes_refused_late)
     ck_assert_ptr_nonnull(larger);
     self->bounce = larger + 8;
     append_number(self, 1, 900);
-    OK(journal_sync(self, journal_tail(self)));
+    OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     check_log(self, folder, 0, journal_tail(self));
     self->bounce = aligned;
     free(larger);
@@ -184,7 +184,7 @@ START_TEST(test_is_durable)
         self = make_journal(memory, 0);
         ck_assert(!journal_sync_is_durable(self));
         append_number(self, 1, 10);
-        OK(journal_sync(self, journal_tail(self)));
+        OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
         journal_close(self);
         harness_remove(memory);
     }
@@ -198,17 +198,17 @@ START_TEST(test_failed_write_poisons)
     journal *self = make_journal(folder, 0), *other = NULL;
     OK(journal_open(folder, test_uuid, false, &other));
     append_number(self, 1, 10);
-    OK(journal_sync(self, journal_tail(self)));
+    OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     uint64_t synced = journal_synced(self);
     append_number(self, 2, 10);
     fault_arm(FAULT_SYNC_LOCKED, FAULT_ERROR, 1, EIO);
-    MUST(MLKV_E_POISONED, journal_sync(self, journal_tail(self)));
+    MUST(MLKV_E_POISONED, journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "journal.log"));
     ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), strerror(EIO)));
     /* for all, and for good; what was durable stays so */
-    MUST(MLKV_E_POISONED, journal_sync(other, journal_tail(self)));
+    MUST(MLKV_E_POISONED, journal_sync(other, journal_tail(self), TEST_LOCK_MS));
     MUST(MLKV_E_POISONED, journal_lock(other, TEST_LOCK_MS));
-    OK(journal_sync(other, synced));
+    OK(journal_sync(other, synced, TEST_LOCK_MS));
     ck_assert_uint_eq(journal_synced(self), synced);
     journal_close(other);
     journal_close(self);
@@ -228,10 +228,10 @@ START_TEST(test_killed_syncer)
         int status;
         IN_CHILD(status, {
             fault_arm(sync_points[_i], FAULT_KILL, 1, 0);
-            journal_sync(self, tail);
+            journal_sync(self, tail, TEST_LOCK_MS);
         });
         ck_assert_int_eq(status, -SIGKILL);
-        OK(journal_sync(self, tail));
+        OK(journal_sync(self, tail, TEST_LOCK_MS));
         check_log(self, folder, 0, tail);
     }
     journal_close(self);
@@ -254,7 +254,7 @@ START_TEST(test_waiters_share_a_write)
         children[i] = fork();
         ck_assert_int_ge(children[i], 0);
         if (children[i] == 0)
-            _exit(journal_sync(self, journal_tail(self)) == 0 ? 0 : 1);
+            _exit(journal_sync(self, journal_tail(self), TEST_LOCK_MS) == 0 ? 0 : 1);
         while (counters[FAULT_SYNC_LOCKED] == 0)
             usleep(100);
     }
@@ -283,7 +283,7 @@ static void *write_and_sync(void *argument)
         append_number(self, i, 64);
         uint64_t end = journal_tail(self);
         journal_unlock(self);
-        if (journal_sync(self, end) != 0 || journal_synced(self) < end)
+        if (journal_sync(self, end, TEST_LOCK_MS) != 0 || journal_synced(self) < end)
             return NULL;
     }
     return self;
@@ -317,7 +317,7 @@ static void *sync_along(void *argument)
 {
     journal *self = argument;
     while (journal_tail(self) < 200 * (uint64_t)TEST_RING)
-        if (journal_sync(self, journal_tail(self)) != 0)
+        if (journal_sync(self, journal_tail(self), TEST_LOCK_MS) != 0)
             return NULL;
     return self;
 }
@@ -333,7 +333,7 @@ START_TEST(test_sync_races_a_writer)
     void *result;
     ck_assert_int_eq(pthread_join(thread, &result), 0);
     ck_assert_ptr_eq(result, self);
-    OK(journal_sync(self, journal_tail(self)));
+    OK(journal_sync(self, journal_tail(self), TEST_LOCK_MS));
     check_log(self, folder, journal_applied(self), journal_tail(self));
     journal_close(self);
     harness_remove(folder);

@@ -242,7 +242,8 @@ static int sync_file(int fd, long call)
     if (of == NULL)
         return (int)syscall(call, fd);
     sample_all();
-    uint32_t begun = note(of, of->file == FOLDER_NUMBER ? EVENT_SYNC_FOLDER : EVENT_SYNC, 0);
+    descriptor folder = {.file = 0};
+    uint32_t begun = of->file == FOLDER_NUMBER ? note(&folder, EVENT_SYNC_FOLDER, 0) : note(of, EVENT_SYNC, 0);
     return finish(begun, syscall(call, fd));
 }
 
