@@ -341,4 +341,3 @@ def _allocate(numpy: Any, dtype: DType, shape: Tuple[int, ...]) -> Tuple[Any, Op
 def _cast_format(dtype: DType) -> str:
     """Half floats have no memoryview format before Python 3.12: their bits come as unsigned numbers there."""
     return "H" if dtype.format == "e" and sys.version_info < (3, 12) else dtype.format
-

@@ -23,7 +23,7 @@ START_TEST(test_create_and_open)
         ck_assert_int_eq(stat(path, &status), 0);
         ck_assert_uint_eq(status.st_mode & 07777, 0600);
         ck_assert_int_ge(status.st_blocks * 512, status.st_size); /* no holes */
-        strncat(path, ".tmp", 5);
+        snprintf(path, sizeof path, "%s/%s.tmp", folder, names[i]);
         ck_assert_int_ne(access(path, F_OK), 0);
     }
     append_number(self, 1, 10);
