@@ -117,7 +117,8 @@ int error_set_system(int number, const char *format, ...)
     int saved_errno = errno;
     char text[DETAIL_SIZE] = "";
     char reason_space[128];
-    const char *reason = strerror_r(number, reason_space, sizeof reason_space);
+    const char *reason = number == ELOOP ? "a symbolic link, which is not followed"
+                                         : strerror_r(number, reason_space, sizeof reason_space);
     va_list arguments;
     va_start(arguments, format);
     if (vsnprintf(text, sizeof text, format, arguments) < 0)

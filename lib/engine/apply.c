@@ -10,6 +10,7 @@
  */
 #include "engine/engine.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/lock.h"
@@ -79,7 +80,7 @@ static int fill(engine *self, store_write *write, collected *into, uint64_t *ret
     return result;
 }
 
-static int apply_once(engine *self, bool *ret_more)
+static int apply_once(engine *self, uint32_t timeout_ms, bool *ret_more)
 {
     store_write *write = NULL;
     collected *into = NULL;
@@ -87,13 +88,13 @@ static int apply_once(engine *self, bool *ret_more)
     *ret_more = false;
     int result = collect_create(&into);
     if (result == MLKV_OK)
-        result = store_write_begin(self->store, &write);
+        result = engine_store_begin(self, timeout_ms, &write);
     if (result != MLKV_OK)
         goto done;
     FAULT_POINT(APPLY_LOCKED);
     result = fill(self, write, into, &end, ret_more);
     if (result != MLKV_OK) {
-        store_write_abort(write);
+        engine_store_abort(self, write);
         goto done;
     }
     FAULT_POINT(APPLY_PUT);
@@ -107,17 +108,52 @@ static int apply_once(engine *self, bool *ret_more)
         journal_poison(engine_journal(self),
                        mlkv_error_detail()); /* what the disk holds is unknown now */
     }
+    shared_lock_release(journal_applier_lock(engine_journal(self)));
 done:
     collect_destroy(into);
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }
 
-int engine_apply(engine *self, bool *ret_more)
+static int busy(uint32_t timeout_ms)
 {
-    lock_take(&self->drain_lock);
+    return error_set(MLKV_E_BUSY, "data.mdb: others have been writing to it for %u ms",
+                     (unsigned)timeout_ms);
+}
+
+static int apply_within(engine *self, uint32_t timeout_ms, bool *ret_more)
+{
+    if (timeout_ms == 0 ? !lock_try(&self->drain_lock)
+                        : !lock_take_within(&self->drain_lock, timeout_ms))
+        return busy(timeout_ms);
     int result = journal_check(engine_journal(self));
     if (result == MLKV_OK)
-        result = apply_once(self, ret_more);
+        result = apply_once(self, timeout_ms, ret_more);
+    lock_release(&self->drain_lock);
+    return result;
+}
+
+int engine_apply(engine *self, bool *ret_more)
+{
+    return apply_within(self, self->options.lock_timeout_ms, ret_more);
+}
+
+int engine_apply_try(engine *self, bool *ret_more)
+{
+    return apply_within(self, 0, ret_more);
+}
+
+/* One turn of waiting for `position`, and of working for it: 0 also if others did. */
+static int apply_turn(engine *self, uint64_t position, uint32_t timeout_ms)
+{
+    journal *log = engine_journal(self);
+    bool more;
+    if (!lock_take_within(&self->drain_lock, timeout_ms))
+        return busy(timeout_ms);
+    int result = MLKV_OK;
+    if (journal_applied(log) < position)
+        result = journal_check(log);
+    if (result == MLKV_OK && journal_applied(log) < position)
+        result = apply_once(self, timeout_ms, &more);
     lock_release(&self->drain_lock);
     return result;
 }
@@ -125,17 +161,24 @@ int engine_apply(engine *self, bool *ret_more)
 int engine_apply_until(engine *self, uint64_t position)
 {
     journal *log = engine_journal(self);
-    while (journal_applied(log) < position) {
-        lock_take(&self->drain_lock);
-        int result = MLKV_OK;
-        bool more;
-        if (journal_applied(log) < position) {
-            result = journal_check(log);
-            if (result == MLKV_OK)
-                result = apply_once(self, &more);
-        }
-        lock_release(&self->drain_lock);
-        if (result != MLKV_OK)
+    uint64_t seen, since_ns = clock_monotonic_ns(),
+                   limit_ns = (uint64_t)self->options.lock_timeout_ms * 1000000;
+    while ((seen = journal_applied(log)) < position) {
+        uint64_t spent_ns = clock_monotonic_ns() - since_ns;
+        uint32_t left_ms =
+            spent_ns < limit_ns ? (uint32_t)((limit_ns - spent_ns) / 1000000) + 1 : 1;
+        int result = apply_turn(self, position, left_ms);
+        if (journal_applied(log) != seen)
+            since_ns = clock_monotonic_ns(); /* somebody works for it */
+        else if (result == MLKV_E_BUSY && spent_ns < limit_ns)
+            continue; /* the lock of this process was not to be had for a moment, or the time is
+                         nearly up */
+        else if (result == MLKV_E_BUSY)
+            return error_set(MLKV_E_BUSY,
+                             "data.mdb: another process has been writing to it for %u ms; what was "
+                             "waited for is visible, and not known to be in LMDB",
+                             (unsigned)self->options.lock_timeout_ms);
+        if (result != MLKV_OK && result != MLKV_E_BUSY)
             return result;
     }
     return MLKV_OK;

@@ -25,6 +25,8 @@ enum {
     QUARTER = 4, /* the applier begins when the ring is this part full */
     KEEPER_POLL_MS = 10, /* how far an idle process may lag: 10 ms of frames */
     CLEAN_INTERVAL_MS = 250,
+    KEEPER_SYNC_MS = 250, /* another is at it: the next interval comes soon, and a closing waits for
+                             the keeper */
     NOTES_INTERVAL_MS = 30000,
     CLEAN_STEPS_MAX = 8,
     PREFAULT_BYTES = 32 << 20, /* more than a process can write in KEEPER_POLL_MS */
@@ -70,15 +72,11 @@ static int apply_noted(engine *self)
 {
     journal *log = engine_journal(self);
     uint64_t target = journal_tail(log);
-    int taken = shared_lock_try(journal_applier_lock(log));
-    if (taken < 0)
-        return MLKV_OK; /* another process is at it */
     int result = MLKV_OK;
     bool more = true;
     while (result == MLKV_OK && more && journal_applied(log) < target && !is_stopping(self))
-        result = engine_apply(self, &more);
-    shared_lock_release(journal_applier_lock(log));
-    return result;
+        result = engine_apply_try(self, &more);
+    return result == MLKV_E_BUSY ? MLKV_OK : result; /* busy: another process is at it */
 }
 
 static void *applier_main(void *argument)
@@ -110,7 +108,7 @@ static void sync_if_due(engine *self, uint64_t *last_ns)
     *last_ns = now;
     uint64_t tail = journal_tail(log);
     if (journal_sync_is_durable(log) && journal_synced(log) < tail && journal_check(log) == MLKV_OK)
-        (void)journal_sync(log, tail);
+        (void)journal_sync(log, tail, KEEPER_SYNC_MS);
 }
 
 static void clean_if_due(engine *self, uint64_t *last_ns, uint64_t *notes_ns)

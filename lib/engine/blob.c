@@ -45,15 +45,15 @@ static int take_ids_locked(engine *self, uint64_t n, uint64_t *ret_first)
     if (self->blob_end - self->blob_next < n) {
         store_write *write = NULL;
         uint64_t first, range = n > ID_RANGE ? n : ID_RANGE;
-        int result = store_write_begin(self->store, &write);
+        int result = engine_store_begin(self, self->options.lock_timeout_ms, &write);
         if (result != MLKV_OK)
             return result;
         result = store_write_take_blob_ids(write, range, &first);
         if (result != MLKV_OK) {
-            store_write_abort(write);
+            engine_store_abort(self, write);
             return result;
         }
-        result = store_write_commit(write);
+        result = engine_store_commit(self, write);
         if (result != MLKV_OK)
             return result;
         self->blob_next = first;
@@ -66,7 +66,9 @@ static int take_ids_locked(engine *self, uint64_t n, uint64_t *ret_first)
 
 static int take_ids(engine *self, uint64_t n, uint64_t *ret_first)
 {
-    lock_take(&self->blob_lock);
+    if (!lock_take_within(&self->blob_lock, self->options.lock_timeout_ms))
+        return error_set(MLKV_E_BUSY, "data.mdb: another process has been writing to it for %u ms",
+                         (unsigned)self->options.lock_timeout_ms);
     int result = take_ids_locked(self, n, ret_first);
     lock_release(&self->blob_lock);
     return result;
@@ -111,14 +113,14 @@ static int flush(writer *w)
     if (w->pieces.size == 0)
         return MLKV_OK;
     store_write *write = NULL;
-    int result = store_write_begin(w->engine->store, &write);
+    int result = engine_store_begin(w->engine, w->engine->options.lock_timeout_ms, &write);
     if (result != MLKV_OK)
         return result;
     result = put_pieces(w, write);
     if (result == MLKV_OK)
-        result = store_write_commit(write);
+        result = engine_store_commit(w->engine, write);
     else
-        store_write_abort(write);
+        engine_store_abort(w->engine, write);
     w->bytes.size = 0;
     w->pieces.size = 0;
     FAULT_POINT(BLOB_PIECE);
@@ -146,7 +148,7 @@ static int write_one(writer *w, mlkv_slice raw, const cell_blob *blob)
 
 int engine_blobs_write(engine *self, const mlkv_slice *raws, size_t n, cell_blob *ret_blobs)
 {
-    uint64_t first;
+    uint64_t first = 0;
     writer w = {.engine = self};
     int result = engine_check_writable(self);
     if (result == MLKV_OK)

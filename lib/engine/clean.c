@@ -71,15 +71,17 @@ static int doomed_flush(doomed *self)
     const doomed_key *keys = self->keys.data;
     size_t count = self->keys.size / sizeof *keys;
     store_write *write = NULL;
-    int result = count == 0 ? MLKV_ABSENT : store_write_begin(self->engine->store, &write);
+    int result = count == 0 ? MLKV_ABSENT
+                            : engine_store_begin(self->engine,
+                                                 self->engine->options.lock_timeout_ms, &write);
     if (result != MLKV_OK)
         return result == MLKV_ABSENT ? MLKV_OK : result;
     for (size_t i = 0; i < count && result == MLKV_OK; i++)
         result = store_write_delete(write, slice_of(keys[i].bytes, keys[i].size));
     self->keys.size = 0;
     if (result == MLKV_OK)
-        return store_write_commit(write);
-    store_write_abort(write);
+        return engine_store_commit(self->engine, write);
+    engine_store_abort(self->engine, write);
     return result;
 }
 

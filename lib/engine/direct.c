@@ -50,7 +50,7 @@ int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end)
     store_write *write = NULL;
     int result = drain(self);
     if (result == MLKV_OK)
-        result = store_write_begin(self->store, &write);
+        result = engine_store_begin(self, self->options.lock_timeout_ms, &write);
     if (result != MLKV_OK)
         return result;
     uint64_t end = journal_tail(log) + FRAME_HEADER_SIZE;
@@ -58,10 +58,10 @@ int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end)
     if (result == MLKV_OK)
         result = store_write_set_position(write, (store_position){end, journal_next_id(log), 0});
     if (result != MLKV_OK) {
-        store_write_abort(write);
+        engine_store_abort(self, write);
         return result;
     }
-    result = store_write_commit(write);
+    result = engine_store_commit(self, write);
     if (result == MLKV_E_IO || result == MLKV_E_POISONED)
         journal_poison(log, mlkv_error_detail()); /* what the disk holds is unknown now */
     if (result != MLKV_OK)

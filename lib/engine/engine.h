@@ -10,7 +10,8 @@
  * <= reaching <= tail. Invariants: I4 a read begins by catching up to the tail it saw. I5, I6,
  * R1-R5 as docs/architecture.md tells. Locks, in order: writer lock (journal), catch-up lock,
  * pending's, cache shard's. Draining takes LMDB's lock and none of these after it, never inside the
- * catch-up lock.
+ * catch-up lock. Every write transaction of LMDB stands inside the journal's applier lock
+ * (engine_store_begin), because that one can be waited for in limits.
  */
 #ifndef MLKV_ENGINE_ENGINE_H
 #define MLKV_ENGINE_ENGINE_H
@@ -142,8 +143,8 @@ int engine_read_begin(engine *self, uint64_t *ret_cursor);
 int engine_get(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key,
                mlkv_buffer *ret_value);
 void engine_prefetch(engine *self, mlkv_slice key);
-/* What taking in a write of this record will touch: first the slots, then, once those are there, the
- * record that they point to. */
+/* What taking in a write of this record will touch: first the slots, then, once those are there,
+ * the record that they point to. */
 void engine_prefetch_pending(engine *self, uint64_t hash, bool record);
 /* LMDB is ahead of the tail (its writer died between commit and marker) or shows an old commit:
  * mends both. Not with the writer lock held (that holder calls engine_mend). */
@@ -169,11 +170,20 @@ int engine_check_writable(engine *self);
 /* --- direct.c --- */
 int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end);
 
+/* A write transaction of LMDB, inside the applier lock; to be ended by one of the next two.
+ * MLKV_E_BUSY: others had it for all of timeout_ms. */
+int engine_store_begin(engine *self, uint32_t timeout_ms, store_write **ret_write);
+int engine_store_commit(engine *self, store_write *write);
+void engine_store_abort(engine *self, store_write *write);
+
 /* --- apply.c --- */
 /* One LMDB transaction with frames of (applied, tail]; 0 also when there was nothing to do.
- * *ret_more: frames are left. */
+ * *ret_more: frames are left. MLKV_E_BUSY: others wrote to LMDB for all of lock_timeout_ms. */
 int engine_apply(engine *self, bool *ret_more);
-/* Applies until everything below position is in LMDB. */
+/* The same without waiting for others. */
+int engine_apply_try(engine *self, bool *ret_more);
+/* Applies until everything below position is in LMDB. MLKV_E_BUSY: applied did not move for
+ * lock_timeout_ms. */
 int engine_apply_until(engine *self, uint64_t position);
 
 /* --- collect.c --- */

@@ -311,7 +311,7 @@ static int close_clean(engine *self)
         result = engine_clean_notes(self, true);
     FAULT_POINT(CLOSE_APPLIED);
     if (result == MLKV_OK)
-        result = store_write_begin(self->store, &write);
+        result = engine_store_begin(self, self->options.lock_timeout_ms, &write);
     if (result != MLKV_OK)
         return result;
     result = store_write_identity(write, &identity);
@@ -319,10 +319,10 @@ static int close_clean(engine *self)
     if (result == MLKV_OK)
         result = store_write_set_identity(write, &identity);
     if (result != MLKV_OK) {
-        store_write_abort(write);
+        engine_store_abort(self, write);
         return result;
     }
-    result = store_write_commit(write);
+    result = engine_store_commit(self, write);
     FAULT_POINT(CLOSE_CLEAN);
     return result;
 }

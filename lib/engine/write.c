@@ -30,16 +30,44 @@ int engine_check_writable(engine *self)
     return journal_check(engine_journal(self));
 }
 
+int engine_store_begin(engine *self, uint32_t timeout_ms, store_write **ret_write)
+{
+    shared_lock *gate = journal_applier_lock(engine_journal(self));
+    int result = timeout_ms == 0 ? shared_lock_try(gate) : shared_lock_take(gate, timeout_ms);
+    if (result == MLKV_E_BUSY)
+        return error_set(MLKV_E_BUSY, "data.mdb: another process has been writing to it for %u ms",
+                         (unsigned)timeout_ms);
+    if (result < 0)
+        return result;
+    result = store_write_begin(self->store, ret_write); /* LMDB mends what a dead owner left */
+    if (result != MLKV_OK)
+        shared_lock_release(gate);
+    return result;
+}
+
+int engine_store_commit(engine *self, store_write *write)
+{
+    int result = store_write_commit(write);
+    shared_lock_release(journal_applier_lock(engine_journal(self)));
+    return result;
+}
+
+void engine_store_abort(engine *self, store_write *write)
+{
+    store_write_abort(write);
+    shared_lock_release(journal_applier_lock(engine_journal(self)));
+}
+
 /* LMDB's position as its last commit has it: asked in a write transaction, because after a death
  * readers may be shown the commit before. */
 static int store_truth(engine *self, store_position *ret_position)
 {
     store_write *write = NULL;
-    int result = store_write_begin(self->store, &write);
+    int result = engine_store_begin(self, self->options.lock_timeout_ms, &write);
     if (result != MLKV_OK)
         return result;
     result = store_write_position(write, ret_position);
-    store_write_abort(write);
+    engine_store_abort(self, write);
     return result;
 }
 
@@ -135,7 +163,7 @@ int engine_wait(engine *self, uint64_t position, int durability)
 {
     journal *log = engine_journal(self);
     if (durability == MLKV_SYNC && journal_sync_is_durable(log))
-        return journal_sync(log, position);
+        return journal_sync(log, position, self->options.lock_timeout_ms);
     if (durability == MLKV_STORE || durability == MLKV_SYNC)
         return engine_apply_until(self, position);
     return MLKV_OK;

@@ -109,11 +109,14 @@ int pages_look(const char *path, bool *ret_empty)
 {
     unsigned char meta[META_END];
     size_t got = 0, page_size = 0;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file =
+        open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a pipe does not hang us */
     if (file < 0 && errno == ENOENT) {
         *ret_empty = true;
         return 0;
     }
+    if (file < 0 && errno == ELOOP)
+        return error_set(MLKV_E_IO, "%s is a symbolic link, and those are not followed", path);
     if (file < 0)
         return error_set_system(errno, "opening %s", path);
     struct stat status;

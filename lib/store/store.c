@@ -141,7 +141,7 @@ static int open_tree(store *self, const char *path)
     unsigned tree_flags = 0;
     bool is_short = false;
     int result = 0;
-    int file = open(path, (self->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    int file = open(path, (self->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
     if (file < 0)
         return error_set_system(errno, "opening %s", path);
     int code = mdb_env_stat(self->env, &stat);
@@ -249,6 +249,36 @@ static int open_format(store *self, const char *folder, bool create)
     return result == MLKV_ABSENT ? absent_store(folder) : result;
 }
 
+/* LMDB follows symbolic links. lock.mdb is only looked at by its name: closing a descriptor of it
+ * would drop this process's locks. */
+static int check_lock_file(const char *folder)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    int size = snprintf(path, sizeof path, "%s/lock.mdb", folder);
+    if (size < 0 || (size_t)size >= sizeof path || lstat(path, &status) != 0)
+        return 0; /* LMDB makes it, or says why not */
+    if (S_ISLNK(status.st_mode))
+        return error_set(MLKV_E_IO, "%s is a symbolic link, and those are not followed", path);
+    return S_ISREG(status.st_mode) ? 0 : error_set(MLKV_E_IO, "%s is not a regular file", path);
+}
+
+/* Afterwards: what LMDB opened is what stands in the folder, and no link that was put there
+ * meanwhile. */
+static int check_opened(const store *self, const char *folder, const char *path)
+{
+    int file;
+    struct stat opened, named;
+    int code = mdb_env_get_fd(self->env, &file);
+    if (code != 0)
+        return store_error(code, "asking for the descriptor");
+    if (fstat(file, &opened) != 0 || lstat(path, &named) != 0)
+        return error_set_system(errno, "looking at %s", path);
+    if (opened.st_dev != named.st_dev || opened.st_ino != named.st_ino)
+        return error_set(MLKV_E_IO, "%s was replaced while it was opened", path);
+    return check_lock_file(folder);
+}
+
 static int open_all(store *self, const char *folder, bool create)
 {
     char path[PATH_MAX];
@@ -262,7 +292,11 @@ static int open_all(store *self, const char *folder, bool create)
         return result;
     if (empty && !create)
         return absent_store(folder);
-    result = open_env(self, folder);
+    result = check_lock_file(folder);
+    if (result == 0)
+        result = open_env(self, folder);
+    if (result == 0)
+        result = check_opened(self, folder, path);
     if (result == 0)
         result = open_tree(self, path);
     if (result == 0 && !self->read_only)

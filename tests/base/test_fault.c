@@ -58,7 +58,7 @@ END_TEST
 START_TEST(killed_child_leaves_its_counters)
 {
     uint64_t *counters = shared_counters();
-    pid_t child = fork();
+    pid_t child = harness_fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         fault_counters_place(counters);

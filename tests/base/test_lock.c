@@ -44,7 +44,7 @@ static void become_ready(shared_memory *memory, int ready)
 /* A child that takes the lock and holds it until it is killed. */
 static pid_t fork_holder(shared_memory *memory)
 {
-    pid_t child = fork();
+    pid_t child = harness_fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         if (shared_lock_take(&memory->lock, LONG_MS) != LOCK_TAKEN)
@@ -127,7 +127,7 @@ START_TEST(repairer_died_too)
     shared_memory *memory = map_shared();
     kill_child(fork_holder(memory));
     become_ready(memory, 0);
-    pid_t child = fork();
+    pid_t child = harness_fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         become_ready(memory, shared_lock_take(&memory->lock, LONG_MS) == LOCK_OWNER_DIED ? 1 : 2);
@@ -147,7 +147,7 @@ START_TEST(owner_dies_during_a_wait)
 {
     shared_memory *memory = map_shared();
     pid_t holder = fork_holder(memory);
-    pid_t waiter = fork();
+    pid_t waiter = harness_fork();
     ck_assert_int_ge(waiter, 0);
     if (waiter == 0) {
         become_ready(memory, 2);
@@ -244,7 +244,7 @@ START_TEST(processes_exclude_each_other)
     shared_memory *memory = map_shared();
     pid_t children[COUNTERS];
     for (int i = 0; i < COUNTERS; i++) {
-        children[i] = fork();
+        children[i] = harness_fork();
         ck_assert_int_ge(children[i], 0);
         if (children[i] == 0)
             _exit(count(memory, COUNTS) ? 0 : 1);
@@ -290,7 +290,7 @@ START_TEST(storm)
         int i = round % 3;
         if (children[i] != 0)
             kill_child(children[i]);
-        children[i] = fork();
+        children[i] = harness_fork();
         ck_assert_int_ge(children[i], 0);
         if (children[i] == 0)
             count_and_repair(memory);

@@ -88,7 +88,7 @@ START_TEST(child_differs_from_parent)
     uint64_t *numbers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(numbers, MAP_FAILED);
     for (int i = 0; i < 2; i++) {
-        pid_t child = fork();
+        pid_t child = harness_fork();
         ck_assert_int_ge(child, 0);
         if (child == 0) {
             draw(numbers + 2 * i);

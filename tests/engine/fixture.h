@@ -189,7 +189,7 @@ static inline void apply_all(engine *self)
 #define IN_CHILD(ret_status, body)              \
     do {                                        \
         fflush(NULL);                           \
-        pid_t child_pid = fork();               \
+        pid_t child_pid = harness_fork();               \
         ck_assert_int_ge(child_pid, 0);         \
         if (child_pid == 0) {                   \
             body;                               \

@@ -144,7 +144,7 @@ static pid_t start_another(const char *folder, int *ret_tell)
     char byte;
     ck_assert_int_eq(pipe(tell), 0);
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = harness_fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         CHILD_MUST(read(tell[0], &byte, 1) == 1);

@@ -113,7 +113,7 @@ static partner start(void (*serve)(const char *folder, int in, int out), const c
     ck_assert_int_eq(pipe(to), 0);
     ck_assert_int_eq(pipe(from), 0);
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = harness_fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         (void)close(to[1]);

@@ -10,7 +10,7 @@ static void crash(const char *folder, unsigned from, unsigned to, unsigned round
 {
     int status;
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = harness_fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         engine *self = open_still(folder);
@@ -364,7 +364,7 @@ START_TEST(waits_for_the_one_who_is_alone)
     options.lock_timeout_ms = 30;
     engine *self = NULL;
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = harness_fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         fault_counters_place(counters);

@@ -31,7 +31,7 @@ START_TEST(takes_it_from_the_dead)
     for (int point = FAULT_WRITE_LOCKED; point <= FAULT_WRITE_APPLIED_HERE; point++) {
         counters[point] = 0; /* before the child can pass it */
         fflush(NULL);
-        pid_t pid = fork();
+        pid_t pid = harness_fork();
         ck_assert_int_ge(pid, 0);
         if (pid == 0) {
             engine *own;

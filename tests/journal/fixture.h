@@ -74,7 +74,7 @@ static inline uint64_t append_number(journal *self, unsigned number, size_t size
 #define IN_CHILD(ret_status, body)                                                         \
     do {                                                                                   \
         fflush(NULL);                                                                      \
-        pid_t child_pid = fork();                                                          \
+        pid_t child_pid = harness_fork();                                                          \
         ck_assert_int_ge(child_pid, 0);                                                    \
         if (child_pid == 0) {                                                              \
             body;                                                                          \

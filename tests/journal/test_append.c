@@ -211,7 +211,7 @@ START_TEST(test_processes_write_together)
     journal *self = make_journal(folder, 0);
     pid_t children[WRITERS];
     for (int i = 0; i < WRITERS; i++) {
-        children[i] = fork();
+        children[i] = harness_fork();
         ck_assert_int_ge(children[i], 0);
         if (children[i] == 0) {
             journal *mine = NULL;
@@ -275,7 +275,7 @@ START_TEST(test_killed_at_random_moments)
     journal *self = make_journal(folder, 0);
     uint64_t *done = shared_page(); /* what the child knows to be visible */
     for (unsigned round = 0; round < 30; round++) {
-        pid_t child = fork();
+        pid_t child = harness_fork();
         ck_assert_int_ge(child, 0);
         if (child == 0) {
             journal *mine = NULL;

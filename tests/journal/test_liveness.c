@@ -90,7 +90,7 @@ START_TEST(test_death_is_noticed)
 {
     const char *folder = harness_folder();
     uint64_t *session = shared_page();
-    pid_t child = fork();
+    pid_t child = harness_fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         liveness *mine = NULL;
@@ -141,7 +141,7 @@ START_TEST(test_fork)
     MUST(0, liveness_try_alone(self));
     OK(liveness_share(self));
     /* a child that did not abandon: the parent's leaving counts all the same */
-    pid_t child = fork();
+    pid_t child = harness_fork();
     ck_assert_int_ge(child, 0);
     if (child == 0)
         for (;;)
@@ -193,7 +193,7 @@ START_TEST(test_openers_race)
     uint64_t *page = shared_page();
     pid_t children[OPENERS];
     for (int i = 0; i < OPENERS; i++) {
-        children[i] = fork();
+        children[i] = harness_fork();
         ck_assert_int_ge(children[i], 0);
         if (children[i] == 0)
             _exit(open_and_close(folder, &page[0], &page[16]));

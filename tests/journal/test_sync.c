@@ -251,7 +251,7 @@ START_TEST(test_waiters_share_a_write)
     pid_t children[9];
     for (unsigned i = 0; i < 9; i++) {
         append_number(self, i, 10);
-        children[i] = fork();
+        children[i] = harness_fork();
         ck_assert_int_ge(children[i], 0);
         if (children[i] == 0)
             _exit(journal_sync(self, journal_tail(self), TEST_LOCK_MS) == 0 ? 0 : 1);

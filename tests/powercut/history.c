@@ -49,6 +49,11 @@ typedef struct {
     size_t sync_count, sync_capacity;
 } file_history;
 
+typedef struct patch {
+    struct patch *next;
+    unsigned char bytes[SECTOR_SIZE];
+} patch;
+
 struct history {
     recording *log;
     uint32_t end;
@@ -56,6 +61,7 @@ struct history {
     file_history *files; /* by number; 0 is the folder, whose syncs it has */
     uint32_t file_count;
     row names[RECORDING_NAMES_MAX];
+    patch *patches;
     unsigned char *space; /* a file that is being put together */
     size_t space_size;
 };
@@ -110,26 +116,41 @@ static void add_size(file_history *file, version what)
     push(&file->sizes, what);
 }
 
-static int add_bytes(history *self, const event *what, version at)
+/* The version that a write of a part of a sector makes: the rest is what it was (LMDB writes its meta page so). */
+static const unsigned char *patch_sector(history *self, const row *sector, size_t from, const unsigned char *data, size_t size)
+{
+    patch *made = grow(NULL, 1, sizeof *made);
+    const void *before = sector->count == 0 ? NULL : sector->at[sector->count - 1].sector;
+    if (before != NULL)
+        memcpy(made->bytes, before, SECTOR_SIZE);
+    else
+        memset(made->bytes, 0, SECTOR_SIZE);
+    memcpy(made->bytes + from, data, size);
+    made->next = self->patches;
+    self->patches = made;
+    return made->bytes;
+}
+
+static void add_bytes(history *self, const event *what, version at)
 {
     file_history *file = &self->files[what->file];
     const unsigned char *data = recording_data(self->log, what);
     uint64_t end = what->offset + what->size;
-    if (what->offset % SECTOR_SIZE != 0 || what->size % SECTOR_SIZE != 0) {
-        fprintf(stderr, "the recording has a write that is not of whole sectors\n");
-        return -1;
-    }
-    reach_sectors(file, (size_t)(end / SECTOR_SIZE));
-    for (uint32_t done = 0; done < what->size; done += SECTOR_SIZE) {
-        at.sector = data + done;
-        push(&file->sectors[(what->offset + done) / SECTOR_SIZE], at);
+    reach_sectors(file, (size_t)((end + SECTOR_SIZE - 1) / SECTOR_SIZE));
+    for (uint64_t place = what->offset; place < end;) {
+        row *sector = &file->sectors[place / SECTOR_SIZE];
+        size_t from = (size_t)(place % SECTOR_SIZE);
+        size_t size = end - place < SECTOR_SIZE - from ? (size_t)(end - place) : SECTOR_SIZE - from;
+        const unsigned char *bytes = data + (place - what->offset);
+        at.sector = size == SECTOR_SIZE ? bytes : patch_sector(self, sector, from, bytes, size);
+        push(sector, at);
+        place += size;
     }
     if (end > last_size(file)) {
         at.sector = NULL;
         at.number = end;
         push(&file->sizes, at);
     }
-    return 0;
 }
 
 static void add_sync(file_history *file, version at)
@@ -154,8 +175,8 @@ static int add_event(history *self, uint32_t number)
     if (what->kind == EVENT_SAMPLE)
         at.ended = number;
     if (what->kind == EVENT_WRITE || what->kind == EVENT_SAMPLE)
-        return add_bytes(self, what, at);
-    if (what->kind == EVENT_SIZE)
+        add_bytes(self, what, at);
+    else if (what->kind == EVENT_SIZE)
         add_size(&self->files[what->file], at);
     else if (what->kind == EVENT_SYNC || what->kind == EVENT_SYNC_FOLDER)
         add_sync(&self->files[what->kind == EVENT_SYNC ? what->file : 0], at);
@@ -209,6 +230,11 @@ void history_free(history *self)
     }
     for (size_t i = 0; i < RECORDING_NAMES_MAX; i++)
         free(self->names[i].at);
+    while (self->patches != NULL) {
+        patch *next = self->patches->next;
+        free(self->patches);
+        self->patches = next;
+    }
     free(self->files);
     free(self->ends);
     free(self->space);

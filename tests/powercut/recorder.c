@@ -9,8 +9,10 @@
  * calls it, and a disk that has ignored it is a legal one.
  *
  * State of this process: descriptors (file number, whether O_DSYNC), the watched files with the content last seen.
+ * Only where off_t has 64 bits either way, so that open and open64 are one.
  * Lock: `watch_lock` guards the watched files; nothing else is taken inside it.
  */
+#undef _FILE_OFFSET_BITS /* the plain names here, and the others as aliases: this program's parts call open64, LMDB calls open */
 #include "recorder.h"
 
 #include "base/fault.h"
@@ -314,6 +316,12 @@ INTERPOSED int unlink(const char *path)
         recording_bind(record, name, FILE_NONE);
     return result;
 }
+
+_Static_assert(sizeof(off_t) == 8, "pwrite and pwrite64 are one");
+INTERPOSED int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t size, off_t offset) __attribute__((alias("pwrite")));
+INTERPOSED int ftruncate64(int fd, off_t size) __attribute__((alias("ftruncate")));
+INTERPOSED int posix_fallocate64(int fd, off_t offset, off_t size) __attribute__((alias("posix_fallocate")));
 
 /* --- the program's side --- */
 

@@ -390,7 +390,7 @@ START_TEST(processes_may_create_at_once)
     const char *folder = harness_folder();
     pid_t children[CHILDREN];
     for (int i = 0; i < CHILDREN; i++) {
-        children[i] = fork();
+        children[i] = harness_fork();
         ck_assert_int_ge(children[i], 0);
         if (children[i] != 0)
             continue;
@@ -458,7 +458,7 @@ START_TEST(forked_child_abandons_and_dies)
     OK(store_read_begin(self, &held));
     int ready[2];
     ck_assert_int_eq(pipe(ready), 0);
-    pid_t child = fork();
+    pid_t child = harness_fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         store *own = NULL;

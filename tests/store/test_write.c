@@ -344,11 +344,11 @@ START_TEST(a_dead_writer_holds_nobody)
     int ends[2];
     ck_assert_int_eq(pipe(ends), 0);
     for (int round = 0; round < 3; round++) {
-        pid_t dying = fork();
+        pid_t dying = harness_fork();
         if (dying == 0)
             die_writing(folder, ends[1]);
         hear(ends[0], 'd');
-        pid_t next = fork();
+        pid_t next = harness_fork();
         if (next == 0)
             write_next(folder, ends[1]);
         hear(ends[0], 'n');
@@ -401,7 +401,7 @@ START_TEST(kills_lose_no_commit)
     store_close(fresh(folder));
     for (int round = 0; round < 30; round++) {
         uint64_t start = *done;
-        pid_t child = fork();
+        pid_t child = harness_fork();
         if (child == 0)
             commit_for_ever(folder, done);
         while (*done < start + 3)

@@ -48,7 +48,7 @@ static void share(const char *path)
     OK(mlkv_open(path, &options, &db));
     add(db, "n", 10);
     for (int i = 0; i < CHILDREN; i++) {
-        children[i] = fork();
+        children[i] = harness_fork();
         if (children[i] == 0)
             _exit(child_adds(db, ADDS));
     }
@@ -83,12 +83,12 @@ START_TEST(grandchildren_and_leaving_without_closing)
     if (CAN_FORK) {
         OK(mlkv_open(folder, NULL, &db));
         add(db, "n", 1);
-        pid_t child = fork();
+        pid_t child = harness_fork();
         if (child == 0) {
             int64_t value;
             if (mlkv_string_add(db, TEXT("n"), 1, &value) != MLKV_OK || value != 2)
                 _exit(1);
-            pid_t grandchild = fork();
+            pid_t grandchild = harness_fork();
             if (grandchild == 0)
                 _exit(mlkv_string_add(db, TEXT("n"), 1, &value) == MLKV_OK && value == 3
                           ? 0
@@ -117,7 +117,7 @@ START_TEST(transactions_snapshots_and_cursors_stay_behind)
         OK(mlkv_cursor_open(db, &query, &cursor));
         OK(mlkv_begin(db, &tx));
         add(tx, "n", 1);
-        pid_t child = fork();
+        pid_t child = harness_fork();
         if (child == 0) {
             int64_t value;
             mlkv_slice name, content;
@@ -156,7 +156,7 @@ START_TEST(a_killed_child_leaves_the_parent_at_work)
     if (CAN_FORK) {
         OK(mlkv_open(folder, NULL, &db));
         for (int i = 0; i < 10; i++) {
-            pid_t child = fork();
+            pid_t child = harness_fork();
             int status;
             if (child == 0) {
                 mlkv *tx;

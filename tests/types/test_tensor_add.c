@@ -176,7 +176,7 @@ START_TEST(test_processes)
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, zeros, NULL));
     pid_t children[THREADS];
     for (int i = 0; i < THREADS; i++) {
-        children[i] = fork();
+        children[i] = harness_fork();
         if (children[i] == 0) {
             mlkv *own = NULL;
             OK(mlkv_open(folder, NULL, &own));

@@ -145,7 +145,7 @@ static inline int child_status(pid_t pid)
 #define IN_CHILD(ret_status, body)              \
     do {                                        \
         fflush(NULL);                           \
-        pid_t child_pid = fork();               \
+        pid_t child_pid = harness_fork();               \
         ck_assert_int_ge(child_pid, 0);         \
         if (child_pid == 0) {                   \
             body;                               \

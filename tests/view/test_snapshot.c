@@ -180,7 +180,7 @@ START_TEST(copies_where_it_only_reads)
     ck_assert_int_eq(pipe(to), 0);
     ck_assert_int_eq(pipe(from), 0);
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = harness_fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         read_only_child(folder, to[0], from[1]);
