@@ -10,7 +10,7 @@
  *     meta page, it refuses to read, too, and what has to come from there is MLKV_E_POISONED.
  *  3. `verify` is clean in the end, and nothing hangs.
  *  4. What POSIX allows at any time (EINTR, short writes) is no failure at all, but where LMDB
- *     itself does not go on.
+ *     itself does not go on: it takes a short write for an EIO, and opens and syncs only once.
  *
  * Descriptors that run out, a file-size limit and a full file system are the real thing, in a child
  * process; the full one needs the right to mount, and is passed over without it. Calls of all
@@ -102,18 +102,29 @@ static bool round_of(const char *folder, const inject_plan *plan, unsigned allow
     }
     (void)inject_disarm();
     bool struck = inject_hits() != 0;
-    if (getenv("DBG")) fprintf(stderr, "DBG kinds %#x errno %d times %d nth %d: failed %u %s\n", plan->kinds, plan->error, (int)plan->times, (int)plan->nth, self.failed, self.last_detail);
     if (allowed == 0)
         ck_assert_uint_eq(self.failed, 0);
     scenario_prove(&self);
     return struck;
 }
 
+/* A folder in memory, or on a disk. */
+static const char *new_folder(bool in_memory)
+{
+    if (in_memory && access("/dev/shm", W_OK) == 0 && getenv("MLKV_TEST_FOLDER") == NULL) {
+        static char folder[64];
+        snprintf(folder, sizeof folder, "/dev/shm/mlkv-test-XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(folder));
+        return folder;
+    }
+    return harness_folder();
+}
+
 /* Rounds over the calls of these kinds until none is left. Returns how many there were. */
 static uint64_t rounds(unsigned kinds, int error, uint64_t times, unsigned allowed,
                        mlkv_durability durability, uint64_t stride)
 {
-    const char *folder = harness_folder();
+    const char *folder = new_folder(durability != MLKV_SYNC);
     uint64_t nth = 1 + (uint64_t)(error + (int)durability) % stride; /* others for each errno */
     inject_watch(folder);
     if (is_long())
@@ -130,25 +141,25 @@ static uint64_t rounds(unsigned kinds, int error, uint64_t times, unsigned allow
 
 START_TEST(disk_full)
 {
-    rounds(WRITES, ENOSPC, 1, IO_ERRORS, MLKV_JOURNAL, 7);
-    rounds(WRITES, ENOSPC, UINT64_MAX, IO_ERRORS, MLKV_SYNC, 7);
-    rounds(WRITES, ENOSPC, UINT64_MAX, IO_ERRORS, MLKV_STORE, 11);
-    rounds(INJECT_OPEN | INJECT_NAME, ENOSPC, 1, IO_ERRORS, MLKV_JOURNAL, 2);
+    rounds(WRITES, ENOSPC, 1, IO_ERRORS, MLKV_JOURNAL, 3);
+    rounds(WRITES, ENOSPC, UINT64_MAX, IO_ERRORS, MLKV_SYNC, 15);
+    rounds(WRITES, ENOSPC, UINT64_MAX, IO_ERRORS, MLKV_STORE, 7);
+    rounds(INJECT_OPEN | INJECT_NAME, ENOSPC, 1, IO_ERRORS, MLKV_JOURNAL, 1);
 }
 END_TEST
 
 START_TEST(quota_reached)
 {
-    rounds(WRITES, EDQUOT, UINT64_MAX, IO_ERRORS, MLKV_JOURNAL, 11);
+    rounds(WRITES, EDQUOT, UINT64_MAX, IO_ERRORS, MLKV_JOURNAL, 5);
 }
 END_TEST
 
 START_TEST(disk_broken)
 {
-    rounds(EVERYTHING, EIO, 1, IO_ERRORS, MLKV_JOURNAL, 7);
-    rounds(EVERYTHING, EIO, UINT64_MAX, IO_ERRORS, MLKV_SYNC, 11);
-    rounds(INJECT_SYNC, EIO, 1, IO_ERRORS, MLKV_STORE, 3);
-    rounds(INJECT_READ, EIO, 1, IO_ERRORS, MLKV_JOURNAL, 2);
+    rounds(EVERYTHING, EIO, 1, IO_ERRORS, MLKV_JOURNAL, 5);
+    rounds(EVERYTHING, EIO, UINT64_MAX, IO_ERRORS, MLKV_SYNC, 25);
+    rounds(INJECT_SYNC, EIO, 1, IO_ERRORS, MLKV_STORE, 2);
+    rounds(INJECT_READ, EIO, 1, IO_ERRORS, MLKV_JOURNAL, 1);
 }
 END_TEST
 
@@ -161,24 +172,194 @@ END_TEST
 START_TEST(descriptors_refused)
 {
     rounds(INJECT_OPEN, EMFILE, 1, IO_ERRORS, MLKV_JOURNAL, 1);
-    rounds(INJECT_OPEN, ENFILE, UINT64_MAX, IO_ERRORS, MLKV_JOURNAL, 3);
-    rounds(INJECT_OPEN, EACCES, 1, IO_ERRORS, MLKV_JOURNAL, 3);
+    rounds(INJECT_OPEN, ENFILE, UINT64_MAX, IO_ERRORS, MLKV_JOURNAL, 2);
+    rounds(INJECT_OPEN, EACCES, 1, IO_ERRORS, MLKV_JOURNAL, 2);
 }
 END_TEST
 
 /* Interrupted calls are called again. */
 START_TEST(interrupted)
 {
-    rounds(INJECT_OPEN | INJECT_WRITE | INJECT_SIZE | INJECT_READ | INJECT_SYNC, EINTR, 1,
-           IO_ERRORS, MLKV_SYNC, 5);
+    rounds(INJECT_WRITE | INJECT_SIZE | INJECT_READ, EINTR, 1, 0, MLKV_SYNC, 9);
+    rounds(INJECT_WRITE | INJECT_SIZE | INJECT_READ, EINTR, 1, 0, MLKV_STORE, 2);
+    rounds(INJECT_OPEN | INJECT_SYNC, EINTR, 1, IO_ERRORS, MLKV_STORE, 2);
 }
 END_TEST
 
-/* A write that comes out short goes on behind it; LMDB alone takes it for an EIO. */
 START_TEST(short_writes)
 {
-    rounds(INJECT_WRITE, 0, 1, IO_ERRORS, MLKV_SYNC, 3);
-    rounds(INJECT_WRITE, 0, 5, IO_ERRORS, MLKV_STORE, 9);
+    rounds(INJECT_WRITE, 0, 1, IO_ERRORS, MLKV_SYNC, 9);
+    rounds(INJECT_WRITE, 0, 1, IO_ERRORS, MLKV_STORE, 2);
+    rounds(INJECT_WRITE, 0, 5, IO_ERRORS, MLKV_STORE, 5);
+}
+END_TEST
+
+/* --- the real thing --- */
+
+/* How many descriptors the process has. */
+static rlim_t descriptors(void)
+{
+    int next = dup(STDERR_FILENO);
+    ck_assert_int_ge(next, 0);
+    (void)close(next);
+    return (rlim_t)next;
+}
+
+static void limit(int what, rlim_t value)
+{
+    struct rlimit limits;
+    ck_assert_int_eq(getrlimit((__rlimit_resource_t)what, &limits), 0);
+    limits.rlim_cur = value < limits.rlim_max ? value : limits.rlim_max;
+    ck_assert_int_eq(setrlimit((__rlimit_resource_t)what, &limits), 0);
+}
+
+START_TEST(no_descriptors_left_at_open)
+{
+    const char *folder = new_folder(true);
+    rlim_t used = descriptors();
+    int opened = 0, refused = 0;
+    for (rlim_t left = 0; left < 14; left++) {
+        scenario self;
+        remove_store(folder);
+        scenario_init(&self, folder, MLKV_JOURNAL, IO_ERRORS);
+        limit(RLIMIT_NOFILE, used + left);
+        int result = scenario_open(&self);
+        refused += result != MLKV_OK;
+        if (result == MLKV_OK) {
+            opened++;
+            scenario_write(&self);
+            scenario_visit(&self);
+            scenario_close(&self);
+        }
+        limit(RLIMIT_NOFILE, RLIM_INFINITY);
+        scenario_prove(&self);
+        ck_assert_uint_eq(descriptors(), used); /* none leaked */
+    }
+    ck_assert_int_gt(refused, 2);
+    ck_assert_int_gt(opened, 2);
+    harness_remove(folder);
+}
+END_TEST
+
+START_TEST(no_descriptors_left_in_use)
+{
+    scenario self;
+    const char *folder = new_folder(false);
+    scenario_init(&self, folder, MLKV_SYNC, IO_ERRORS);
+    OK(scenario_open(&self));
+    limit(RLIMIT_NOFILE, descriptors());
+    scenario_write(&self);
+    scenario_look(&self, self.db);
+    scenario_visit(&self);
+    ck_assert_uint_eq(self.failed, 0); /* an open store needs no more */
+    limit(RLIMIT_NOFILE, RLIM_INFINITY);
+    scenario_prove_usable(&self);
+    scenario_close(&self);
+    scenario_prove(&self);
+    harness_remove(folder);
+}
+END_TEST
+
+/* Writes values until one is refused. Returns how many were acknowledged. */
+static unsigned fill_up(mlkv *db, unsigned n, int *ret_result)
+{
+    static unsigned char value[20000];
+    for (unsigned i = 0; i < n; i++) {
+        memset(value, (int)(i * 31 + 1), sizeof value);
+        for (size_t k = 0; k < sizeof value; k += 3)
+            value[k] = (unsigned char)(k * 7 + i * (k >> 3)); /* so that it does not shrink */
+        int result = mlkv_string_set(db, slice_of(&i, sizeof i), slice_of(value, sizeof value),
+                                     MLKV_SET_ALWAYS);
+        if (result == MLKV_OK)
+            result = mlkv_flush(db, MLKV_STORE);
+        if (result != MLKV_OK) {
+            *ret_result = result;
+            return i;
+        }
+    }
+    *ret_result = MLKV_OK;
+    return n;
+}
+
+static void check_filled(mlkv *db, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        mlkv_buffer value = {0};
+        OK(mlkv_string_get(db, slice_of(&i, sizeof i), &value));
+        ck_assert_uint_eq(value.size, 20000);
+        ck_assert_int_eq(((unsigned char *)value.data)[1], (unsigned char)(i * 31 + 1));
+        mlkv_buffer_free(&value);
+    }
+}
+
+START_TEST(file_size_limit)
+{
+    scenario self;
+    const char *folder = new_folder(false);
+    int result;
+    (void)signal(SIGXFSZ, SIG_IGN); /* what a program with such a limit has to do */
+    scenario_init(&self, folder, MLKV_JOURNAL, IO_ERRORS);
+    limit(RLIMIT_FSIZE, 32 << 10);
+    result = scenario_open(&self); /* the ring alone has more */
+    ck_assert_int_eq(result, MLKV_E_FULL);
+    limit(RLIMIT_FSIZE, 1 << 20);
+    OK(scenario_open(&self));
+    unsigned written = fill_up(self.db, 1000, &result);
+    ck_assert_int_eq(result, MLKV_E_FULL);
+    ck_assert_uint_gt(written, 10);
+    check_filled(self.db, written);
+    limit(RLIMIT_FSIZE, RLIM_INFINITY);
+    scenario_prove_usable(&self);
+    check_filled(self.db, written);
+    scenario_close(&self);
+    OK(scenario_open(&self));
+    check_filled(self.db, written);
+    scenario_close(&self);
+    scenario_prove(&self);
+    harness_remove(folder);
+}
+END_TEST
+
+/* Mounts a file system of this size there, in a mount namespace of its own. */
+static bool mount_small(const char *folder, const char *size)
+{
+    if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+        return false;
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return false;
+    return mount("tmpfs", folder, "tmpfs", 0, size) == 0;
+}
+
+START_TEST(file_system_full)
+{
+    scenario self;
+    const char *folder = new_folder(false);
+    int result;
+    if (!mount_small(folder, "size=3m")) {
+        printf("test_io_errors: a small file system cannot be mounted here: passed over\n");
+        harness_remove(folder);
+        return;
+    }
+    scenario_init(&self, folder, MLKV_JOURNAL, IO_ERRORS);
+    self.options.ring_bytes = 4 << 20;
+    ck_assert_int_eq(scenario_open(&self), MLKV_E_FULL); /* no room for its journal */
+    ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "room"));
+    self.options.ring_bytes = 64 << 10;
+    OK(scenario_open(&self));
+    unsigned written = fill_up(self.db, 1000, &result);
+    ck_assert_int_eq(result, MLKV_E_FULL);
+    ck_assert_uint_gt(written, 10);
+    check_filled(self.db, written);
+    ck_assert_int_eq(mount("tmpfs", folder, "tmpfs", MS_REMOUNT, "size=24m"), 0);
+    scenario_prove_usable(&self);
+    check_filled(self.db, written);
+    scenario_close(&self);
+    OK(scenario_open(&self));
+    check_filled(self.db, written);
+    scenario_close(&self);
+    scenario_prove(&self);
+    (void)umount(folder);
+    harness_remove(folder);
 }
 END_TEST
 
@@ -193,5 +374,9 @@ int main(void)
     tcase_add_test(tcase, descriptors_refused);
     tcase_add_test(tcase, interrupted);
     tcase_add_test(tcase, short_writes);
+    tcase_add_test(tcase, no_descriptors_left_at_open);
+    tcase_add_test(tcase, no_descriptors_left_in_use);
+    tcase_add_test(tcase, file_size_limit);
+    tcase_add_test(tcase, file_system_full);
     return harness_run(suite);
 }
