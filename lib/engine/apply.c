@@ -110,6 +110,8 @@ static int apply_once(engine *self, uint32_t timeout_ms, bool *ret_more)
     }
     shared_lock_release(journal_applier_lock(engine_journal(self)));
 done:
+    if (result == MLKV_E_POISONED) /* LMDB takes no more: neither may the journal */
+        journal_poison(engine_journal(self), mlkv_error_detail());
     collect_destroy(into);
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }

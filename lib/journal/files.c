@@ -88,9 +88,12 @@ static int allocate(int fd, uint64_t size)
     struct statvfs space;
     if (fstatvfs(fd, &space) == 0 && space.f_frsize != 0 && size / space.f_frsize > space.f_bavail)
         return ENOSPC;
-    if (ftruncate(fd, (off_t)size) != 0)
-        return errno;
     int error;
+    do
+        error = ftruncate(fd, (off_t)size) == 0 ? 0 : errno;
+    while (error == EINTR);
+    if (error != 0)
+        return error;
     do
         error = posix_fallocate(fd, 0, (off_t)size);
     while (error == EINTR);

@@ -209,12 +209,12 @@ void free(void *memory)
 /* --- the system --- */
 
 /* The function behind this program's own of the same name. */
-#define NEXT(name)                                                                                 \
-    static __typeof__(&name) next_##name;                                                          \
-    __attribute__((constructor(101))) static void find_##name(void)                                \
-    {                                                                                              \
-        void *found = dlsym(RTLD_NEXT, #name);                                                     \
-        memcpy(&next_##name, &found, sizeof found);                                                \
+#define NEXT(name)                                                  \
+    static __typeof__(&name) next_##name;                           \
+    __attribute__((constructor(101))) static void find_##name(void) \
+    {                                                               \
+        void *found = dlsym(RTLD_NEXT, #name);                      \
+        memcpy(&next_##name, &found, sizeof found);                 \
     }
 
 NEXT(open)
@@ -242,16 +242,16 @@ NEXT(read)
 NEXT(pread)
 NEXT(pread64)
 
-#define OPEN(name)                                                                                 \
-    int name(const char *path, int flags, ...)                                                     \
-    {                                                                                              \
-        va_list arguments;                                                                         \
-        va_start(arguments, flags);                                                                \
-        mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;      \
-        va_end(arguments);                                                                         \
-        if (is_below(path) && fails(INJECT_OPEN))                                                  \
-            return -1;                                                                             \
-        return next_##name(path, flags, mode);                                                     \
+#define OPEN(name)                                                                            \
+    int name(const char *path, int flags, ...)                                                \
+    {                                                                                         \
+        va_list arguments;                                                                    \
+        va_start(arguments, flags);                                                           \
+        mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0; \
+        va_end(arguments);                                                                    \
+        if (is_below(path) && fails(INJECT_OPEN))                                             \
+            return -1;                                                                        \
+        return next_##name(path, flags, mode);                                                \
     }
 
 OPEN(open)
@@ -295,11 +295,11 @@ ssize_t write(int fd, const void *data, size_t size)
     return decide(fd, size, &allowed) == FAIL ? -1 : next_write(fd, data, allowed);
 }
 
-#define PWRITE(name, offset_type)                                                                  \
-    ssize_t name(int fd, const void *data, size_t size, offset_type offset)                        \
-    {                                                                                              \
-        size_t allowed;                                                                            \
-        return decide(fd, size, &allowed) == FAIL ? -1 : next_##name(fd, data, allowed, offset);   \
+#define PWRITE(name, offset_type)                                                                \
+    ssize_t name(int fd, const void *data, size_t size, offset_type offset)                      \
+    {                                                                                            \
+        size_t allowed;                                                                          \
+        return decide(fd, size, &allowed) == FAIL ? -1 : next_##name(fd, data, allowed, offset); \
     }
 
 PWRITE(pwrite, off_t)
@@ -337,16 +337,16 @@ ssize_t writev(int fd, const struct iovec *parts, int n)
                        : next_writev(fd, parts, n);
 }
 
-#define PWRITEV(name, offset_type)                                                                 \
-    ssize_t name(int fd, const struct iovec *parts, int n, offset_type offset)                     \
-    {                                                                                              \
-        size_t allowed;                                                                            \
-        struct iovec first[IOV_MAX_CUT];                                                           \
-        decision what = decide(fd, total(parts, n), &allowed);                                     \
-        if (what == FAIL)                                                                          \
-            return -1;                                                                             \
-        return what == CUT ? next_##name(fd, first, cut(parts, n, allowed, first), offset)         \
-                           : next_##name(fd, parts, n, offset);                                    \
+#define PWRITEV(name, offset_type)                                                         \
+    ssize_t name(int fd, const struct iovec *parts, int n, offset_type offset)             \
+    {                                                                                      \
+        size_t allowed;                                                                    \
+        struct iovec first[IOV_MAX_CUT];                                                   \
+        decision what = decide(fd, total(parts, n), &allowed);                             \
+        if (what == FAIL)                                                                  \
+            return -1;                                                                     \
+        return what == CUT ? next_##name(fd, first, cut(parts, n, allowed, first), offset) \
+                           : next_##name(fd, parts, n, offset);                            \
     }
 
 PWRITEV(pwritev, off_t)
@@ -367,43 +367,43 @@ int msync(void *memory, size_t size, int flags)
     return fails(INJECT_SYNC) ? -1 : next_msync(memory, size, flags);
 }
 
-#define FTRUNCATE(name, offset_type)                                                               \
-    int name(int fd, offset_type size)                                                             \
-    {                                                                                              \
-        return watched(INJECT_SIZE, fd) && fails(INJECT_SIZE) ? -1 : next_##name(fd, size);        \
+#define FTRUNCATE(name, offset_type)                                                        \
+    int name(int fd, offset_type size)                                                      \
+    {                                                                                       \
+        return watched(INJECT_SIZE, fd) && fails(INJECT_SIZE) ? -1 : next_##name(fd, size); \
     }
 
 FTRUNCATE(ftruncate, off_t)
 FTRUNCATE(ftruncate64, off64_t)
 
-#define FALLOCATE(name, offset_type)                                                               \
-    int name(int fd, int mode, offset_type offset, offset_type size)                               \
-    {                                                                                              \
-        return watched(INJECT_SIZE, fd) && fails(INJECT_SIZE)                                      \
-                   ? -1                                                                            \
-                   : next_##name(fd, mode, offset, size);                                          \
+#define FALLOCATE(name, offset_type)                                 \
+    int name(int fd, int mode, offset_type offset, offset_type size) \
+    {                                                                \
+        return watched(INJECT_SIZE, fd) && fails(INJECT_SIZE)        \
+                   ? -1                                              \
+                   : next_##name(fd, mode, offset, size);            \
     }
 
 FALLOCATE(fallocate, off_t)
 FALLOCATE(fallocate64, off64_t)
 
 /* This one returns the error. */
-#define POSIX_FALLOCATE(name, offset_type)                                                         \
-    int name(int fd, offset_type offset, offset_type size)                                         \
-    {                                                                                              \
-        return watched(INJECT_SIZE, fd) && fails(INJECT_SIZE) ? plan.error                         \
-                                                              : next_##name(fd, offset, size);     \
+#define POSIX_FALLOCATE(name, offset_type)                                                     \
+    int name(int fd, offset_type offset, offset_type size)                                     \
+    {                                                                                          \
+        return watched(INJECT_SIZE, fd) && fails(INJECT_SIZE) ? plan.error                     \
+                                                              : next_##name(fd, offset, size); \
     }
 
 POSIX_FALLOCATE(posix_fallocate, off_t)
 POSIX_FALLOCATE(posix_fallocate64, off64_t)
 
-#define MMAP(name, offset_type)                                                                    \
-    void *name(void *at, size_t size, int protection, int flags, int fd, offset_type offset)       \
-    {                                                                                              \
-        if ((fd < 0 || watched(INJECT_MAP, fd)) && fails(INJECT_MAP))                              \
-            return MAP_FAILED;                                                                     \
-        return next_##name(at, size, protection, flags, fd, offset);                               \
+#define MMAP(name, offset_type)                                                              \
+    void *name(void *at, size_t size, int protection, int flags, int fd, offset_type offset) \
+    {                                                                                        \
+        if ((fd < 0 || watched(INJECT_MAP, fd)) && fails(INJECT_MAP))                        \
+            return MAP_FAILED;                                                               \
+        return next_##name(at, size, protection, flags, fd, offset);                         \
     }
 
 MMAP(mmap, off_t)

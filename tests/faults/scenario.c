@@ -33,12 +33,12 @@ typedef struct {
 } step;
 
 /* Check's own assertions allocate even when they hold. */
-#define REQUIRE(condition, ...)                                                                    \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            (void)inject_disarm();                                                                 \
-            ck_abort_msg(__VA_ARGS__);                                                             \
-        }                                                                                          \
+#define REQUIRE(condition, ...)        \
+    do {                               \
+        if (!(condition)) {            \
+            (void)inject_disarm();     \
+            ck_abort_msg(__VA_ARGS__); \
+        }                              \
     } while (0)
 
 /* --- content --- */
@@ -74,7 +74,7 @@ static int look_string(mlkv *view, mlkv_slice key, mlkv_slice value)
     int result = mlkv_string_get(view, key, &got);
     if (result == MLKV_OK)
         REQUIRE(got.size == value.size && memcmp(got.data, value.data, got.size) == 0,
-                      "key %.20s: wrong value of %zu bytes", (const char *)key.data, got.size);
+                "key %.20s: wrong value of %zu bytes", (const char *)key.data, got.size);
     mlkv_buffer_free(&got);
     return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
 }
@@ -378,7 +378,7 @@ static int note(scenario *self, const char *what, int result)
         return result;
     const char *detail = mlkv_error_detail();
     REQUIRE((self->allowed & ALLOW(result)) != 0, "%s: %s (%s) may not come here", what,
-                  mlkv_error_name(result), detail);
+            mlkv_error_name(result), detail);
     /* a transaction's error was looked at before its abort cleared it */
     REQUIRE(detail[0] != '\0' || strcmp(what, "transaction") == 0, "%s: no detail", what);
     self->failed++;
@@ -414,7 +414,7 @@ static int look_counter(const scenario *self, mlkv *view)
         got = got * 10 + ((const char *)text.data)[i] - '0';
     mlkv_buffer_free(&text);
     REQUIRE(got >= done && got <= done + maybe, "the counter is %lld, %lld to %lld are right",
-                  (long long)got, (long long)done, (long long)(done + maybe));
+            (long long)got, (long long)done, (long long)(done + maybe));
     return result;
 }
 

@@ -27,7 +27,8 @@ typedef struct {
 } scenario;
 
 /* A fresh one, over an empty folder that need not exist. */
-void scenario_init(scenario *self, const char *folder, mlkv_durability durability, unsigned allowed);
+void scenario_init(scenario *self, const char *folder, mlkv_durability durability,
+                   unsigned allowed);
 /* MLKV_OK: self->db is open. */
 int scenario_open(scenario *self);
 /* All steps once, each followed by a look at it. */

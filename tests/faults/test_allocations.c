@@ -40,9 +40,9 @@ static uint64_t stride(uint64_t nth)
 
 static void remove_store(const char *folder)
 {
-    static const char *const names[] = {
-        "data.mdb",         "lock.mdb",         "journal.head",    "journal.ring", "journal.log",
-        "journal.head.tmp", "journal.ring.tmp", "journal.log.tmp", "journal.lock"};
+    static const char *const names[] = {"data.mdb",         "lock.mdb",        "journal.head",
+                                        "journal.ring",     "journal.log",     "journal.head.tmp",
+                                        "journal.ring.tmp", "journal.log.tmp", "journal.lock"};
     char path[600];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);

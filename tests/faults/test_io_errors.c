@@ -10,7 +10,8 @@
  *     meta page, it refuses to read, too, and what has to come from there is MLKV_E_POISONED.
  *  3. `verify` is clean in the end, and nothing hangs.
  *  4. What POSIX allows at any time (EINTR, short writes) is no failure at all, but where LMDB
- *     itself does not go on: it takes a short write for an EIO, and opens and syncs only once.
+ *     itself does not go on: it takes a short write for an EIO, and opens, reads its meta page and
+ * syncs only once.
  *
  * Descriptors that run out, a file-size limit and a full file system are the real thing, in a child
  * process; the full one needs the right to mount, and is passed over without it. Calls of all
@@ -45,9 +46,9 @@ static bool is_long(void)
 
 static void remove_store(const char *folder)
 {
-    static const char *const names[] = {
-        "data.mdb",         "lock.mdb",         "journal.head",    "journal.ring", "journal.log",
-        "journal.head.tmp", "journal.ring.tmp", "journal.log.tmp", "journal.lock"};
+    static const char *const names[] = {"data.mdb",         "lock.mdb",        "journal.head",
+                                        "journal.ring",     "journal.log",     "journal.head.tmp",
+                                        "journal.ring.tmp", "journal.log.tmp", "journal.lock"};
     char path[600];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
@@ -60,7 +61,9 @@ static void prove_state(scenario *self)
 {
     int result = mlkv_string_set(self->db, TEXT("after"), TEXT("it"), MLKV_SET_ALWAYS);
     if (result == MLKV_E_POISONED)
-        ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "failed"));
+        ck_assert_msg(strstr(mlkv_error_detail(), "writing has stopped: ") != NULL ||
+                          strstr(mlkv_error_detail(), "MDB_PANIC") != NULL,
+                      "no reason: %s", mlkv_error_detail());
     else if (result == MLKV_OK)
         scenario_prove_usable(self);
     else
@@ -180,9 +183,9 @@ END_TEST
 /* Interrupted calls are called again. */
 START_TEST(interrupted)
 {
-    rounds(INJECT_WRITE | INJECT_SIZE | INJECT_READ, EINTR, 1, 0, MLKV_SYNC, 9);
-    rounds(INJECT_WRITE | INJECT_SIZE | INJECT_READ, EINTR, 1, 0, MLKV_STORE, 2);
-    rounds(INJECT_OPEN | INJECT_SYNC, EINTR, 1, IO_ERRORS, MLKV_STORE, 2);
+    rounds(INJECT_WRITE, EINTR, 1, 0, MLKV_SYNC, 9);
+    rounds(INJECT_WRITE, EINTR, 1, 0, MLKV_STORE, 2);
+    rounds(INJECT_OPEN | INJECT_SIZE | INJECT_READ | INJECT_SYNC, EINTR, 1, IO_ERRORS, MLKV_STORE, 2);
 }
 END_TEST
 

@@ -252,18 +252,30 @@ uint32_t history_end(const history *self)
     return self->end;
 }
 
-void history_claims(const history *self, uint32_t limit, uint64_t *ret_durable, uint64_t *ret_begun)
+static void raise(uint64_t *to, uint64_t number)
 {
-    uint64_t durable = 0, begun = 0;
+    *to = number > *to ? number : *to;
+}
+
+promises history_promises(const history *self, uint32_t limit)
+{
+    promises made = {0};
     for (uint32_t i = 0; i < limit; i++) {
         const event *what = recording_event(self->log, i);
-        if (what->kind == EVENT_DURABLE && what->number > durable)
-            durable = what->number;
-        if ((what->kind == EVENT_BEGUN || what->kind == EVENT_DURABLE) && what->number > begun)
-            begun = what->number;
+        if (what->kind == EVENT_STARTED)
+            raise(&made.started, what->number);
+        if (what->kind == EVENT_DURABLE)
+            raise(&made.durable, what->number);
+        if (what->kind == EVENT_BEGUN || what->kind == EVENT_DURABLE)
+            raise(&made.begun, what->number);
     }
-    *ret_durable = durable;
-    *ret_begun = begun;
+    return made;
+}
+
+uint32_t history_name_change(const history *self, uint64_t random)
+{
+    const row *names = &self->names[random % recording_name_count(self->log)];
+    return names->count == 0 ? history_start(self) : names->at[(random >> 8) % names->count].begun;
 }
 
 /* --- choosing --- */

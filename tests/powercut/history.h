@@ -22,7 +22,14 @@ typedef struct {
 } power_cut;
 
 /* What was promised before the cut, and the last step that had begun. */
-void history_claims(const history *self, uint32_t event, uint64_t *ret_durable, uint64_t *ret_begun);
+typedef struct {
+    uint64_t durable, begun; /* steps */
+    uint64_t started;        /* processes that had begun to work */
+} promises;
+promises history_promises(const history *self, uint32_t event);
+
+/* The last event of some change of names near a random place: there files are made and replaced. */
+uint32_t history_name_change(const history *self, uint64_t random);
 
 /* Writes one disk that the cut may leave into `folder`, which exists and is empty. 0 or -1, said on stderr. One thread of a process at a time. */
 int history_build(history *self, power_cut cut, const char *folder);

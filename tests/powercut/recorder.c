@@ -353,3 +353,8 @@ void recorder_durable(uint64_t step)
 {
     mark(EVENT_DURABLE, step);
 }
+
+void recorder_started(uint64_t starts)
+{
+    mark(EVENT_STARTED, starts);
+}

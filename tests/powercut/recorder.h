@@ -10,5 +10,6 @@ int recorder_start(const char *folder, const char *log_path);
 /* The workload's own marks. */
 void recorder_begun(uint64_t step);
 void recorder_durable(uint64_t step);
+void recorder_started(uint64_t starts);
 
 #endif

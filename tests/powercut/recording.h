@@ -29,6 +29,7 @@ typedef enum {
     EVENT_END,          /* number: the event that ended well */
     EVENT_BEGUN,        /* number: a step of the workload, about to run */
     EVENT_DURABLE,      /* number: all steps up to it are said to survive a power cut */
+    EVENT_STARTED,      /* number: so many processes have begun to work, which was written with `sync` */
 } event_kind;
 
 typedef struct {

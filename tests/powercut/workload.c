@@ -5,6 +5,7 @@
  *                                                         ALONE is 1 if no other process has the store open: then all that was recovered is durable when it is open
  *   workload attend FOLDER LOG                            opens, says so, and waits until stdin ends: then a living process takes over from those who die
  *
+ * A `run` first adds 1 to the string "starts", with `sync`: a frame of another size than a step's, where the frame of a process that was killed may stand in the ring unseen.
  * Each step is marked as begun, and as durable once a call has returned that promises so: the step by `sync` or `store`, a flush, the last close.
  */
 #include "recorder.h"
@@ -67,6 +68,7 @@ static int run(char **arguments)
     mlkv *handles[HANDLES] = {NULL};
     unsigned seed = (unsigned)strtoul(arguments[2], NULL, 10);
     uint64_t held = 0, count = strtoull(arguments[3], NULL, 10);
+    int64_t starts = 0;
     int point = atoi(arguments[4]);
     if (recorder_start(arguments[0], arguments[1]) != 0)
         return complain("recorder", -1);
@@ -79,6 +81,10 @@ static int run(char **arguments)
         return complain("open", result);
     if (atoi(arguments[6]) == 1)
         recorder_durable(held);
+    result = mlkv_string_add(handles[MLKV_SYNC - 1], (mlkv_slice){"starts", 6}, 1, &starts);
+    if (result != MLKV_OK)
+        return complain("starts", result);
+    recorder_started((uint64_t)starts);
     for (uint64_t i = held + 1; i <= held + count; i++)
         if (one_step(handles, i, &seed) != 0)
             return 3;
