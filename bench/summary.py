@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""summary.py FILE.json - turns what `sh bench/run.sh --json FILE.json` wrote into Markdown tables: the README's and docs/performance.md's.
+"""summary.py FILE.json [DOCUMENT.md] - turns what `sh bench/run.sh --json FILE.json` wrote into Markdown tables.
 
-A cell is the time of an operation, and in brackets how many times mlkv's time (of the first mlkv column) that is. Standard library only.
+A cell is the time of an operation, and in brackets how many times mlkv's time (of the first mlkv column) that is. With DOCUMENT.md the
+tables take the place of what stands there between the comments "figures" and "end of figures". Standard library only.
 """
 import json
 import sys
+
+FIRST_MARK, LAST_MARK = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def time_text(nanoseconds):
@@ -42,15 +45,26 @@ def table(rows, workload):
         yield f"| {line[0]}, {line[1]} thread{'s' if line[1] > 1 else ''} | " + " | ".join(cells) + " |"
 
 
-def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
-        rows = json.load(file)
+def summary(rows):
     for workload in dict.fromkeys(row["workload"] for row in rows):
         if workload == "tensor_add":
             parts = [f"{row['engine']} {row['value_bytes'] / row['ns_per_op']:.2f} GB/s" for row in rows if row["workload"] == workload]
-            print("tensor_add, 4 processes into one 1 MiB f32 tensor: " + ", ".join(parts) + "\n")
-            continue
-        print("\n".join(table(rows, workload)) + "\n")
+            yield "tensor_add, 4 processes into one f32 tensor of 1 MiB: " + ", ".join(parts)
+        else:
+            yield "\n".join(table(rows, workload))
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        text = "\n\n".join(summary(json.load(file)))
+    if len(sys.argv) < 3:
+        print(text)
+        return
+    with open(sys.argv[2], encoding="utf-8") as file:
+        before, rest = file.read().split(FIRST_MARK)
+    after = rest.split(LAST_MARK)[1]
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        file.write(before + FIRST_MARK + "\n" + text + "\n" + LAST_MARK + after)
 
 
 if __name__ == "__main__":

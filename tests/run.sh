@@ -235,7 +235,7 @@ stage_asan()
     export MLKV_TORTURE_ROUNDS="${rounds:-40}"
     build asan -Dfaults=true -Dtests=enabled -Dbench=disabled -Dexamples=false -Doptimization=1 -Ddebug=true \
         -Db_sanitize=address,undefined -Db_lundef=false -Dc_args='-fno-omit-frame-pointer -fno-sanitize-recover=undefined' &&
-        programs asan --timeout-multiplier 3
+        programs asan
     unset ASAN_OPTIONS UBSAN_OPTIONS MLKV_TORTURE_ROUNDS
     [ -z "$rounds" ] || export MLKV_TORTURE_ROUNDS="$rounds"
 }
@@ -254,7 +254,7 @@ stage_tsan()
     build tsan -Dfaults=true -Dtests=enabled -Dbench=disabled -Dexamples=false -Doptimization=1 -Ddebug=true \
         -Db_sanitize=thread -Db_lundef=false -Dc_args=-fno-omit-frame-pointer &&
         CK_FORK=no TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
-            programs tsan --suite threads --timeout-multiplier 3 ${wrapper:+"$wrapper"}
+            programs tsan --suite threads ${wrapper:+"$wrapper"}
 }
 
 stage_model()

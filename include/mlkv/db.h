@@ -50,7 +50,8 @@ typedef struct {
                            least 1 MiB */
     uint32_t sync_interval_ms; /* the journal reaches the disk this often while a process lives;
                                   default 1000 */
-    uint32_t lock_timeout_ms;  /* longest wait for another's transaction; default 10000; then
+    uint32_t lock_timeout_ms;  /* longest wait for another's transaction, or for one that writes to
+                                  the disk for all and gives no sign of life; default 10000; then
                                   MLKV_E_BUSY */
     size_t compress_threshold_bytes; /* values of this size or more are tried with zstd; default
                                         1024; SIZE_MAX never */
@@ -87,7 +88,8 @@ MLKV_API int mlkv_begin(mlkv *db, mlkv **ret_transaction);
 
 /* Makes the transaction's writes visible, all at once, with the durability of the live view it came
  * from. The handle is freed in any case. A durability that fails after the writes became visible
- * returns its error (MLKV_E_POISONED, MLKV_E_IO, MLKV_E_FULL) although they are visible.
+ * returns its error (MLKV_E_POISONED, MLKV_E_IO, MLKV_E_FULL; MLKV_E_BUSY: whoever writes to the disk
+ * for all gave no sign of life for lock_timeout_ms) although they are visible; the detail says so.
  * MLKV_E_OWNER: called by another thread than began it, or in a forked child (then the handle is
  * kept, for its owner). */
 MLKV_API int mlkv_commit(mlkv *transaction);
@@ -103,8 +105,36 @@ MLKV_API int mlkv_abort(mlkv *transaction);
 MLKV_API int mlkv_snapshot(mlkv *db, mlkv **ret_snapshot);
 
 /* Waits until everything that any process had acknowledged before the call is durable at this
- * level. Mirrors WAITAOF / BGSAVE. */
+ * level. MLKV_E_BUSY: whoever writes to the disk gave no sign of life for lock_timeout_ms. Mirrors
+ * WAITAOF / BGSAVE. */
 MLKV_API int mlkv_flush(mlkv *db, mlkv_durability level);
+
+/* Copies everything that any process had acknowledged before the call to `path`, compacted: a store
+ * of its own, which mlkv_open opens at once. Readers and writers of all processes go on meanwhile;
+ * the copy is one state of the store, at the call or a little later: each write, and each
+ * transaction, is in it whole or not at all. What a transaction that is still open wrote is not in
+ * it. `path` is a folder that is not there (it is made, 0700) or is empty (it keeps its mode). When
+ * the call returns the copy is on the disk. It is path/data.mdb (0600), which may be moved and copied
+ * like any other file; the empty journal.lock beside it serves who opens it read-only. Until
+ * data.mdb is whole it is named data.mdb.part, which a failed call removes (and the folder, if it
+ * made it) and a crash leaves behind.
+ *
+ * To restore: open the copy, or put its data.mdb into an empty folder. Put into the old store's
+ * folder beside a newer journal it is refused (MLKV_E_MISMATCH): delete the other files there first,
+ * with the store closed everywhere, or open it with MLKV_ACCEPT_LOSS. The copy is the same store at
+ * another time and not a new one: both may be in use, each in its folder.
+ *
+ * db: a live view, also of a store in memory. A read-only one cannot bring to LMDB what only the
+ * journal holds: it waits for a writing process to do so, for lock_timeout_ms, else
+ * MLKV_E_READONLY. Cost: applies what LMDB does not have yet, then reads and writes all live pages,
+ * O(size of the store), with two buffers of 1 MiB. For as long it keeps LMDB from using pages again,
+ * as a snapshot does: the original may grow by what is overwritten meanwhile. Any thread. A program
+ * that limits the size of its files (RLIMIT_FSIZE) ignores SIGXFSZ. Returns MLKV_OK;
+ * MLKV_E_ARGUMENT (db is no live view, path is not empty or not a folder), MLKV_E_PERMISSION,
+ * MLKV_E_FULL, MLKV_E_IO, MLKV_E_CORRUPT (pages of the original), MLKV_E_READONLY, MLKV_E_BUSY,
+ * MLKV_E_MEMORY, MLKV_E_POISONED (the rest could not be applied), MLKV_E_OWNER. Mirrors BGSAVE, but
+ * waits for it. */
+MLKV_API int mlkv_backup(mlkv *db, const char *path);
 
 /* What one process sees of its instance. Counters start at 0 when the process opens the store. Any
  * thread; cost O(1). */

@@ -16,8 +16,8 @@
  *   MLKV_E_FULL      the disk is full
  *   MLKV_E_POISONED  an earlier failure of the disk stopped all writing
  * A failed call has changed nothing, neither in the store nor in its outputs (rows become empty);
- * the one exception are MLKV_E_IO, MLKV_E_FULL and MLKV_E_POISONED under durability `sync` or
- * `store`, which may come after the write became visible.
+ * the one exception are MLKV_E_IO, MLKV_E_FULL, MLKV_E_POISONED and MLKV_E_BUSY under durability
+ * `sync` or `store`, which may come after the write became visible; the error's detail says so then.
  */
 #ifndef MLKV_STRING_H
 #define MLKV_STRING_H

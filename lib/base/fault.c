@@ -83,6 +83,8 @@ static int act(armed_point *at, int action, int64_t left)
     int argument = __atomic_load_n(&at->argument, __ATOMIC_RELAXED);
     if (action == FAULT_KILL && left == 1)
         die();
+    if (action == FAULT_STOP && left == 1)
+        kill(getpid(), SIGSTOP);
     if (action == FAULT_SLEEP && left <= 1 && argument > 0)
         clock_sleep_us((uint32_t)argument);
     return action == FAULT_ERROR && left == 1 ? argument : 0;

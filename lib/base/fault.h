@@ -48,11 +48,11 @@ typedef enum {
         FAULT_COUNT
 } fault_point;
 
-typedef enum { FAULT_NONE, FAULT_KILL, FAULT_SLEEP, FAULT_ERROR } fault_action;
+typedef enum { FAULT_NONE, FAULT_KILL, FAULT_SLEEP, FAULT_ERROR, FAULT_STOP } fault_action;
 
 #ifdef MLKV_FAULTS
 /* Arms one point: at its `pass`-th passing from now (1 = next) the action happens (KILL: SIGKILL to itself; SLEEP: for `argument` us
- * at that and every later passing; ERROR: FAULT_FAIL yields `argument`, an errno, once). */
+ * at that and every later passing; ERROR: FAULT_FAIL yields `argument`, an errno, once; STOP: SIGSTOP to itself, until SIGCONT). */
 void fault_arm(fault_point point, fault_action action, uint64_t pass, int argument);
 void fault_disarm_all(void);
 /* Counters of passings, FAULT_COUNT of them, from now on kept in `counters` (shared memory of a test),

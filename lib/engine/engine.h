@@ -223,6 +223,11 @@ void engine_wake_applier(engine *self);
 typedef int (*engine_cleaner)(engine *self);
 void engine_set_cleaner(engine_cleaner cleaner);
 
+/* --- backup.c --- */
+/* Copies everything acknowledged before the call into the new or empty folder `path`. As
+ * mlkv_backup. */
+int engine_backup(engine *self, const char *path);
+
 /* --- stats.c --- */
 int engine_stats(engine *self, mlkv_stats *ret_stats);
 

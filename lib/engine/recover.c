@@ -160,6 +160,19 @@ static int begin_generation(engine *self, found_state *found)
     return result;
 }
 
+/* What was durable must have been found: a chain that ends before that is damage, not a write that
+ * a power cut interrupted. */
+static int check_synced(engine *self, const found_state *found)
+{
+    if (found->position.applied >= found->header.synced || self->options.accept_loss)
+        return MLKV_OK;
+    return error_set(MLKV_E_CORRUPT,
+                     "%s: the journal was synced up to position %llu, and is damaged at %llu "
+                     "(MLKV_ACCEPT_LOSS opens it with what is left)",
+                     self->path, (unsigned long long)found->header.synced,
+                     (unsigned long long)found->position.applied);
+}
+
 static int recover(engine *self)
 {
     found_state found = {.has_header = false};
@@ -177,6 +190,8 @@ static int recover(engine *self)
                          self->path, why);
     if (why == NULL && !found.identity.clean) {
         result = replay(self, &found);
+        if (result == MLKV_OK)
+            result = check_synced(self, &found);
         if (result != MLKV_OK)
             return result;
     }

@@ -169,6 +169,15 @@ static bool position_valid(const journal_head *head, uint64_t position)
     return position % 8 == 0 && position >= head->identity.base && position <= JOURNAL_POSITION_MAX;
 }
 
+/* `synced`, if it can be: 0 in a damaged head. Never more than a lap in front of the tail, even if a
+ * power cut left the two sectors of different ages. */
+static uint64_t believable_synced(const journal_head *head)
+{
+    bool valid = position_valid(head, head->synced) &&
+                 head->synced <= head->tail + head->identity.ring_bytes;
+    return valid ? head->synced : 0;
+}
+
 int journal_read_header(const char *folder, journal_header *ret_header)
 {
     journal_head head;
@@ -184,6 +193,7 @@ int journal_read_header(const char *folder, journal_header *ret_header)
         .base = head.identity.base,
         .tail = head.tail,
         .applied = head.applied,
+        .synced = believable_synced(&head),
         .ring_bytes = head.identity.ring_bytes,
     };
     memcpy(ret_header->uuid, head.identity.uuid, sizeof ret_header->uuid);

@@ -29,6 +29,7 @@ typedef struct {
     uint64_t base;    /* where this generation began */
     uint64_t tail;    /* as the header says: a hint only, after a crash */
     uint64_t applied; /* as the header says */
+    uint64_t synced;  /* the same: frames up to here were durable in journal.log when it was written */
     uint64_t ring_bytes;
 } journal_header;
 
@@ -187,8 +188,9 @@ bool journal_sync_is_durable(const journal *self);
 /* --- scan.c: recovery (alone in the store) --- */
 typedef struct journal_scan journal_scan;
 /* Opens ring and log of a dead journal and scans each from `from` while position, generation, chain
- * and checksum hold (R6; the first frame must carry from_chain, if that is not 0); the longer valid
- * chain wins. ret_tail is its end. Frames are then read with journal_scan_frame. */
+ * and checksum hold (R6; the first frame must carry from_chain, if that is not 0). The log is
+ * believed as far as it goes, and the ring if its chain is the longer one and comes by the end of the
+ * log's. ret_tail is the end. Frames are then read with journal_scan_frame. */
 int journal_scan_open(const char *folder, uint64_t generation, uint64_t from, uint64_t from_chain,
                       journal_scan **ret_scan, uint64_t *ret_tail, uint64_t *ret_next_id);
 int journal_scan_frame(journal_scan *self, uint64_t position, journal_frame *ret_frame);
@@ -203,6 +205,9 @@ typedef struct liveness liveness;
  * there is no journal.lock. */
 int liveness_enter(const char *folder, bool read_only, uint32_t timeout_ms, liveness **ret_liveness,
                    bool *ret_alone);
+/* Makes an empty journal.lock, if there is none, and locks nothing: a store that is data.mdb alone
+ * can be opened read-only then. */
+int liveness_make(const char *folder);
 /* Exclusive becomes shared. */
 int liveness_share(liveness *self);
 /* Tries shared -> exclusive: 0 if no other process is alive, MLKV_ABSENT if some is. For the last

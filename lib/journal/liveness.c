@@ -179,6 +179,15 @@ done:
     return result;
 }
 
+int liveness_make(const char *folder)
+{
+    int fd = journal_open_file(folder, "journal.lock", O_RDWR | O_CREAT);
+    if (fd < 0)
+        return error_set_system(errno, "making %s/journal.lock", folder);
+    (void)close(fd);
+    return 0;
+}
+
 int liveness_share(liveness *self)
 {
     int result = set_lock(self, BYTE_LIVING, F_RDLCK);

@@ -2,7 +2,10 @@
  *
  * After the death of all processes the ring is whole (it is the page cache's); after a power cut
  * its file holds whatever the kernel came to write, and journal.log holds what was synced. Both are
- * scanned alike, and the longer chain wins.
+ * scanned alike. The log has only frames that had been visible, so it is believed as far as it
+ * goes; the ring is believed if it goes on from there. Where they differ the ring is wrong: a
+ * writer that was killed had written a frame that nobody saw, the next one wrote another over it,
+ * which was synced, and of that the kernel had not written the ring's pages when the power went.
  *
  * Nothing in the files is trusted (R6). From the position that LMDB has applied, a frame belongs to
  * the chain if its header names that position, this generation and the checksum of the frame
@@ -33,7 +36,9 @@ struct journal_scan {
     size_t ring_bytes;
     uint64_t generation;
     uint64_t from, tail;
+    uint64_t chain;   /* checksum of the last frame; 0: none */
     uint64_t next_id; /* of the last frame; 0: none */
+    bool agrees;      /* it came by the end of the other file's chain, with the same checksum */
 };
 
 /* Looks at the frame at `position`: true if it is whole and ends at or before `limit`. */
@@ -49,13 +54,14 @@ static bool check_frame(const journal_scan *self, uint64_t position, uint64_t li
            ret_header->checksum;
 }
 
-/* Follows the chain from `from` as far as it holds. */
-static void follow(journal_scan *self, uint64_t from_chain)
+/* Follows the chain from `from` as far as it holds. `other` has been followed; NULL: none. */
+static void follow(journal_scan *self, uint64_t from_chain, const journal_scan *other)
 {
     uint64_t limit = self->from + self->ring_bytes;
     uint64_t chain = from_chain;
     bool chain_known = from_chain != 0;
     self->tail = self->from;
+    self->agrees = other == NULL || other->tail == self->from;
     for (;;) {
         frame_header header;
         const unsigned char *payload;
@@ -66,7 +72,10 @@ static void follow(journal_scan *self, uint64_t from_chain)
         chain = header.checksum;
         chain_known = true;
         self->tail += header.size;
+        self->chain = header.checksum;
         self->next_id = header.next_id;
+        if (other != NULL && self->tail == other->tail)
+            self->agrees = self->chain == other->chain;
     }
 }
 
@@ -96,11 +105,16 @@ static int map_file(const char *folder, const char *name, journal_scan *self)
     return result;
 }
 
-static journal_scan *longer_of(journal_scan *a, journal_scan *b)
+/* Follows both, as far as they are there; the one to believe. */
+static journal_scan *better_of(journal_scan *log, journal_scan *ring, uint64_t from_chain)
 {
-    if (a->ring == NULL || b->ring == NULL)
-        return a->ring != NULL ? a : b;
-    return b->tail > a->tail ? b : a;
+    if (log->ring != NULL)
+        follow(log, from_chain, NULL);
+    if (ring->ring != NULL)
+        follow(ring, from_chain, log->ring != NULL ? log : NULL);
+    if (log->ring == NULL || ring->ring == NULL)
+        return log->ring != NULL ? log : ring;
+    return ring->agrees && ring->tail > log->tail ? ring : log;
 }
 
 int journal_scan_open(const char *folder, uint64_t generation, uint64_t from, uint64_t from_chain,
@@ -121,8 +135,6 @@ int journal_scan_open(const char *folder, uint64_t generation, uint64_t from, ui
             result = results[i];
             goto done; /* it may be there and not be readable now: no reason to go on without */
         }
-        if (results[i] == 0)
-            follow(&files[i], from_chain);
     }
     if (results[0] != 0 && results[1] != 0) {
         result = results[0] < 0 || results[1] < 0
@@ -135,7 +147,7 @@ int journal_scan_open(const char *folder, uint64_t generation, uint64_t from, ui
         result = error_set_memory("a journal scan");
         goto done;
     }
-    journal_scan *best = longer_of(&files[0], &files[1]);
+    journal_scan *best = better_of(&files[1], &files[0], from_chain);
     *self = *best;
     best->ring = NULL; /* moved */
     *ret_scan = self;

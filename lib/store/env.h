@@ -101,8 +101,14 @@ MDB_txn *store_write_txn(store_write *write);
 /* Before LMDB opens the file: nothing in it that would crash LMDB. 0 also when there is no file.
  * ret_empty: absent or without a byte. */
 int pages_look(const char *path, bool *ret_empty);
+/* ret_unborn: a file whose making the power cut short before its first sync. It holds nothing, and LMDB
+ * cannot open it. */
+int pages_look_unborn(const char *path, bool *ret_unborn);
 /* With `txn` open: no page that its snapshot refers to lies behind the end of the file. ret_short:
  * the file is shorter than its page count says, which is legitimate (pages.c). */
 int pages_check(int file, MDB_txn *txn, size_t page_size, bool *ret_short);
+/* The form of all pages of the trees that this meta page has, if the file is small (tree.c). Only while a read
+ * transaction keeps them from reuse. MLKV_E_CORRUPT names the page. */
+int tree_check(int file, const unsigned char *meta, size_t page_size);
 
 #endif

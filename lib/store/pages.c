@@ -8,6 +8,10 @@
  * So only when the file is shorter than its count, the trees of one snapshot are walked with pread
  * and every page they refer to must lie in the file.
  *
+ * LMDB writes the two meta pages of a new file without a sync. After a power cut each may be as it
+ * was made, or zeros, or not there, and LMDB refuses such a file. Nothing was ever in it: it is
+ * called unborn, and made anew.
+ *
  * What is read of LMDB's format (64-bit, little-endian; offset, name, type):
  *
  *   page   0 number u64, 10 flags u16, 12 lower u16, 16 offsets of (lower - 16) / 2 nodes u16
@@ -136,6 +140,70 @@ int pages_look(const char *path, bool *ret_empty)
     close(file);
     if (result == 0)
         *ret_empty = got == 0;
+    return result;
+}
+
+/* Whether `size` bytes from `offset` on are zeros, or behind the end of the file. */
+static int zeros_at(int file, uint64_t offset, size_t size, bool *ret_zeros)
+{
+    unsigned char bytes[512];
+    for (size_t done = 0; done < size; done += sizeof bytes) {
+        size_t got = 0;
+        int result = read_at(file, bytes, sizeof bytes, offset + done, &got);
+        if (result != 0)
+            return result;
+        for (size_t i = 0; i < got; i++)
+            if (bytes[i] != 0) {
+                *ret_zeros = false;
+                return 0;
+            }
+    }
+    *ret_zeros = true;
+    return 0;
+}
+
+/* A meta page as LMDB makes it, before any commit. */
+static bool meta_unused(const unsigned char *meta)
+{
+    return load_le32(meta + PAGE_HEADER_SIZE) == META_MAGIC && load_le64(meta + META_TXN) == 0 &&
+           load_le64(meta + META_LAST_PAGE) == 1;
+}
+
+static int look_unborn(int file, bool *ret_unborn)
+{
+    struct stat status;
+    uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE); /* which LMDB takes for a new file */
+    unsigned made = 0;
+    if (fstat(file, &status) != 0)
+        return error_set_system(errno, "looking at data.mdb");
+    uint64_t size = (uint64_t)status.st_size;
+    bool unborn = size == page_size || size == 2 * page_size;
+    for (unsigned i = 0; i < 2 && unborn; i++) {
+        unsigned char meta[META_END];
+        size_t got = 0;
+        int result = read_at(file, meta, sizeof meta, i * page_size, &got);
+        if (result == 0 && got == sizeof meta && meta_unused(meta))
+            made++;
+        else if (result == 0)
+            result = zeros_at(file, i * page_size, page_size, &unborn);
+        if (result != 0)
+            return result;
+    }
+    *ret_unborn = unborn && made < 2;
+    return 0;
+}
+
+int pages_look_unborn(const char *path, bool *ret_unborn)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0 && errno == ENOENT) {
+        *ret_unborn = false;
+        return 0;
+    }
+    if (file < 0)
+        return error_set_system(errno, "opening %s", path);
+    int result = look_unborn(file, ret_unborn);
+    close(file);
     return result;
 }
 
@@ -278,7 +346,9 @@ int pages_check(int file, MDB_txn *txn, size_t page_size, bool *ret_short)
                 return error_set_system(errno, "looking at data.mdb");
             uint64_t file_pages = (uint64_t)status.st_size / page_size;
             *ret_short = file_pages <= load_le64(meta + META_LAST_PAGE);
-            return *ret_short ? check_trees(file, meta, page_size, file_pages) : 0;
+            if (*ret_short)
+                result = check_trees(file, meta, page_size, file_pages);
+            return result == 0 ? tree_check(file, meta, page_size) : result;
         }
         mdb_txn_reset(txn);
         int code = mdb_txn_renew(txn);

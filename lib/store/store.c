@@ -279,22 +279,53 @@ static int check_opened(const store *self, const char *folder, const char *path)
     return check_lock_file(folder);
 }
 
+/* Nobody else makes a store at the same moment: its opener is alone in it (I7). */
+static int empty_file(const char *path)
+{
+    int file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0)
+        return error_set_system(errno, "emptying %s", path);
+    close(file);
+    return 0;
+}
+
+/* The file before LMDB opens it. ret_new: LMDB will make it. */
+static int prepare_file(const char *folder, const char *path, bool create, bool *ret_new)
+{
+    bool empty = false, unborn = false;
+    int result = pages_look(path, &empty);
+    if (result == 0 && !empty)
+        result = pages_look_unborn(path, &unborn);
+    if (result == 0 && (empty || unborn) && !create)
+        result = absent_store(folder);
+    if (result == 0 && unborn)
+        result = empty_file(path);
+    *ret_new = empty || unborn;
+    return result;
+}
+
+/* LMDB does not sync a file's first pages. From here on a power cut leaves them whole. */
+static int sync_new(store *self)
+{
+    int code = mdb_env_sync(self->env, 1);
+    return code == 0 ? 0 : store_error(code, "syncing the new file");
+}
+
 static int open_all(store *self, const char *folder, bool create)
 {
     char path[PATH_MAX];
-    bool empty = false;
+    bool is_new = false;
     int size = snprintf(path, sizeof path, "%s/data.mdb", folder);
     if (size < 0 || (size_t)size >= sizeof path)
         return error_set(MLKV_E_ARGUMENT, "the folder's name is longer than %d bytes",
                          PATH_MAX - 10);
-    int result = pages_look(path, &empty);
-    if (result != 0)
-        return result;
-    if (empty && !create)
-        return absent_store(folder);
-    result = check_lock_file(folder);
+    int result = prepare_file(folder, path, create, &is_new);
+    if (result == 0)
+        result = check_lock_file(folder);
     if (result == 0)
         result = open_env(self, folder);
+    if (result == 0 && is_new)
+        result = sync_new(self);
     if (result == 0)
         result = check_opened(self, folder, path);
     if (result == 0)

@@ -85,6 +85,12 @@ int store_write_delete(store_write *write, mlkv_slice key);
 int store_write_commit(store_write *write);
 void store_write_abort(store_write *write);
 
+/* Copies the newest snapshot, compacted, to data.mdb in another folder, which is made or empty
+ * (else MLKV_E_ARGUMENT), marks it clean and syncs it. Others read and write meanwhile. MLKV_ABSENT:
+ * the snapshot's position was below applied_min. What a failed copy made is removed. MLKV_E_FULL,
+ * MLKV_E_IO, MLKV_E_PERMISSION, MLKV_E_CORRUPT, MLKV_E_BUSY (no slot for a reader). */
+int store_backup(store *self, const char *folder, uint64_t applied_min);
+
 /* mdb_env_sync, forced (R7). */
 int store_sync(store *self);
 /* mdb_reader_check: frees the slots of dead processes. */

@@ -182,41 +182,48 @@ static int blob_of(mlkv_slice cell, cell_blob *ret_blob, bool *ret_is_blob)
     return result;
 }
 
-int op_cell_release(op *o, mlkv_slice cell)
+/* The blob that a cell refers to and its references, at least 1. MLKV_ABSENT: the cell is no blob.
+ */
+static int count_of(op *o, mlkv_slice cell, uint64_t *ret_id, uint64_t *ret_count)
 {
     cell_blob blob;
     bool is_blob;
     uint64_t count = 0;
     int result = blob_of(cell, &blob, &is_blob);
-    if (result != MLKV_OK || !is_blob)
-        return result;
-    result = get_references(o, blob.id, &count);
+    if (result == MLKV_OK && !is_blob)
+        return MLKV_ABSENT;
+    if (result == MLKV_OK)
+        result = get_references(o, blob.id, &count);
     if (result == MLKV_ABSENT || (result == MLKV_OK && count == 0))
         return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count",
                          (unsigned long long)blob.id);
-    if (result != MLKV_OK)
-        return result;
-    if (count > 1)
-        return put_references(o, blob.id, count - 1);
+    if (result == MLKV_OK) {
+        *ret_id = blob.id;
+        *ret_count = count;
+    }
+    return result;
+}
+
+int op_cell_release(op *o, mlkv_slice cell)
+{
+    uint64_t id = 0, count = 0;
     unsigned char key[ID_KEY_SIZE];
-    result = op_delete(o, id_key(RECORD_REFERENCE, blob.id, key));
-    return result != MLKV_OK ? result
-                             : op_put(o, id_key(RECORD_WASTE, blob.id, key), slice_of(NULL, 0));
+    int result = count_of(o, cell, &id, &count);
+    if (result != MLKV_OK)
+        return result == MLKV_ABSENT ? MLKV_OK : result;
+    if (count > 1)
+        return put_references(o, id, count - 1);
+    result = op_delete(o, id_key(RECORD_REFERENCE, id, key));
+    return result != MLKV_OK ? result : op_put(o, id_key(RECORD_WASTE, id, key), slice_of(NULL, 0));
 }
 
 int op_cell_retain(op *o, mlkv_slice cell)
 {
-    cell_blob blob;
-    bool is_blob;
-    uint64_t count = 0;
-    int result = blob_of(cell, &blob, &is_blob);
-    if (result != MLKV_OK || !is_blob)
-        return result;
-    result = get_references(o, blob.id, &count);
-    if (result == MLKV_ABSENT)
-        return error_set(MLKV_E_CORRUPT, "blob %llu is referred to, but has no reference count",
-                         (unsigned long long)blob.id);
-    return result != MLKV_OK ? result : put_references(o, blob.id, count + 1);
+    uint64_t id = 0, count = 0;
+    int result = count_of(o, cell, &id, &count);
+    if (result != MLKV_OK)
+        return result == MLKV_ABSENT ? MLKV_OK : result;
+    return put_references(o, id, count + 1);
 }
 
 /* --- reading --- */

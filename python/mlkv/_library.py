@@ -160,6 +160,7 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_abort": (c_int, _V),
     "mlkv_snapshot": (c_int, _V, _HANDLE),
     "mlkv_flush": (c_int, _V, c_int),
+    "mlkv_backup": (c_int, _V, c_char_p),
     "mlkv_stats_get": (c_int, _V, POINTER(Stats)),
     "mlkv_verify": (c_int, _V, VerifyCallback, c_void_p, POINTER(Report)),
     "mlkv_key_exists": (c_int, _V, _V, c_size_t, _COUNT),

@@ -149,6 +149,12 @@ class Client(Commands):
         """flush("sync"): everything is on the disk. The way into LMDB goes on in the background at all times."""
         return self.flush("sync")
 
+    def backup(self, path: Union[str, bytes, "os.PathLike[str]"]) -> bool:
+        """Copies everything written so far into a new (or empty) folder, compacted, as a store of its own: one consistent state, made
+        while all processes go on reading and writing. ArgumentError if something is there; a copy that fails is removed."""
+        check(library.mlkv_backup(self._handle, os.fsencode(path)))
+        return True
+
     def flushdb(self, asynchronous: bool = False) -> bool:
         """Deletes every key, all at once."""
         with self._atomic() as view:

@@ -73,6 +73,27 @@ class Opening(StoreTest):
         self.assertEqual((report.keys, report.problems), (1, ()))
         self.assertGreaterEqual(report.elements, 100)
 
+    def test_backup(self) -> None:
+        self.db.set("a", 1)
+        self.db.hset("h", mapping={"f": b"x" * 100_000})
+        copy = os.path.join(self.folder, "copy")
+        self.assertIs(self.db.backup(copy), True)
+        self.db.set("a", 2)
+        with mlkv.open(copy, create=False) as db:
+            self.assertEqual((db.get("a"), db.hget("h", "f")), (b"1", b"x" * 100_000))
+            self.assertTrue(db.verify().ok)
+            db.set("a", 3)
+        self.assertEqual(self.db.get("a"), b"2")
+        with self.assertRaises(mlkv.ArgumentError):
+            self.db.backup(copy)
+        with self.assertRaises(mlkv.Error):
+            self.db.backup(os.path.join(self.folder, "nowhere", "copy"))
+        with mlkv.open() as memory:
+            memory.set("kept", 1)
+            memory.backup(os.fsencode(self.folder) + b"/memory")
+        with mlkv.open(self.folder + "/memory", read_only=True) as db:
+            self.assertEqual(db.get("kept"), b"1")
+
     def test_close_under_other_threads(self) -> None:
         self.db.set("a", "x" * 100)
         wrong = []

@@ -99,7 +99,7 @@ START_TEST(test_after_a_power_cut)
     all = write_frames(folder, 0, 40, 25);
     wipe(folder, "journal.log");
     expect(folder, &all, 0, 40);
-    /* both have a part: the longer chain wins, whichever file has it */
+    /* both have a part: the longer chain wins, as they agree */
     flip_byte(folder, "journal.ring", all.starts[30] + 70);
     expect(folder, &all, 0, 30);
     harness_remove(folder);
@@ -111,6 +111,43 @@ START_TEST(test_after_a_power_cut)
     expect(folder, &all, 0, 20);
     set_size(folder, "journal.log", 1000); /* no ring's size: not usable */
     expect(folder, &all, 0, 3);
+    harness_remove(folder);
+}
+END_TEST
+
+/* The first frame and one more of `size` bytes, synced or only in the ring; the end of that one. */
+static uint64_t write_two(const char *folder, size_t size, bool synced)
+{
+    journal *self = make_journal(folder, 0);
+    append_number(self, 0, 100);
+    append_number(self, 1, size);
+    uint64_t tail = journal_tail(self);
+    if (synced)
+        OK(journal_sync(self, tail, TEST_LOCK_MS));
+    journal_close(self);
+    return tail;
+}
+
+/* A writer was killed with a large frame written and not visible; another wrote a small one in its
+ * place, and that was synced; of the ring the disk has the large one. What was synced counts. */
+START_TEST(test_an_unseen_frame_in_the_ring)
+{
+    unsigned char ring[TEST_RING];
+    const char *folder = harness_folder();
+    uint64_t unseen = write_two(folder, 3000, false);
+    int fd = open_in(folder, "journal.ring", O_RDONLY);
+    ck_assert_int_eq(pread(fd, ring, sizeof ring, 0), sizeof ring);
+    close(fd);
+    harness_remove(folder);
+    folder = harness_folder();
+    uint64_t synced = write_two(folder, 50, true);
+    ck_assert_uint_lt(synced, unseen);
+    damage(folder, "journal.ring", 0, ring, sizeof ring);
+    journal_scan *scan = NULL;
+    uint64_t tail, next_id;
+    OK(journal_scan_open(folder, TEST_GENERATION, 0, 0, &scan, &tail, &next_id));
+    ck_assert_uint_eq(tail, synced);
+    journal_scan_close(scan);
     harness_remove(folder);
 }
 END_TEST
@@ -317,6 +354,7 @@ int main(void)
     TCase *tcase = harness_case(suite, "scan");
     tcase_add_test(tcase, test_after_a_death);
     tcase_add_test(tcase, test_after_a_power_cut);
+    tcase_add_test(tcase, test_an_unseen_frame_in_the_ring);
     tcase_add_test(tcase, test_no_usable_file);
     tcase_add_test(tcase, test_every_damaged_byte_ends_the_chain);
     tcase_add_test(tcase, test_generation_and_chain);

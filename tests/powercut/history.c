@@ -1,13 +1,19 @@
-/* history.c - see history.h: what a disk may hold when the power goes at some moment of a recording.
+/* history.c - see history.h: what a disk may hold when the power goes at some moment of a
+ * recording.
  *
- * Everything that the disk holds is a row of versions, each with the moments at which its making began and ended (0: it did not): each 512-byte sector of each file, each file's
- * size, each name of the folder. At a cut the versions that had begun are possible, back to the last that must be there:
+ * Everything that the disk holds is a row of versions, each with the moments at which its making
+ * began and ended (0: it did not): each 512-byte sector of each file, each file's size, each name
+ * of the folder. At a cut the versions that had begun are possible, back to the last that must be
+ * there:
  *
- *   a sector, a size   the last that had ended before a sync of its file began which has itself ended before the cut; or was written with O_DSYNC and has ended
- *   a name             the same with syncs of the folder
+ *   a sector, a size   the last that had ended before a sync of its file began which has itself
+ * ended before the cut; or was written with O_DSYNC and has ended a name             the same with
+ * syncs of the folder
  *
- * and each sector, size and name is chosen for itself. That is more than most file systems leave (they keep names in order, and a new file's name with its fsync) and all that POSIX
- * promises. How it is chosen is itself chosen, for each file, from the seed: all new, all old, evenly, mostly one of both, or as of a moment before the cut, with strays.
+ * and each sector, size and name is chosen for itself. That is more than most file systems leave
+ * (they keep names in order, and a new file's name with its fsync) and all that POSIX promises. How
+ * it is chosen is itself chosen, for each file, from the seed: all new, all old, evenly, mostly one
+ * of both, or as of a moment before the cut, with strays.
  *
  * Invariants:
  *  1. A version that may be chosen had begun before the cut.
@@ -49,6 +55,8 @@ typedef struct {
     size_t sync_count, sync_capacity;
 } file_history;
 
+enum { VOID = UINT32_MAX, DEATHS_MAX = 256 };
+
 typedef struct patch {
     struct patch *next;
     unsigned char bytes[SECTOR_SIZE];
@@ -57,10 +65,13 @@ typedef struct patch {
 struct history {
     recording *log;
     uint32_t end;
-    uint32_t *ends; /* of each event, 0: none */
+    uint32_t *ends;      /* of each event, 0: none, VOID: it did not happen */
+    bool *settled;       /* of each event: its process was killed in it */
     file_history *files; /* by number; 0 is the folder, whose syncs it has */
     uint32_t file_count;
     row names[RECORDING_NAMES_MAX];
+    uint32_t deaths[DEATHS_MAX]; /* the last events of processes that were killed inside a write */
+    size_t death_count;
     patch *patches;
     unsigned char *space; /* a file that is being put together */
     size_t space_size;
@@ -99,7 +110,8 @@ static void reach_sectors(file_history *file, size_t count)
     if (count <= file->sector_count)
         return;
     file->sectors = grow(file->sectors, count, sizeof *file->sectors);
-    memset(file->sectors + file->sector_count, 0, (count - file->sector_count) * sizeof *file->sectors);
+    memset(file->sectors + file->sector_count, 0,
+           (count - file->sector_count) * sizeof *file->sectors);
     file->sector_count = count;
 }
 
@@ -116,8 +128,10 @@ static void add_size(file_history *file, version what)
     push(&file->sizes, what);
 }
 
-/* The version that a write of a part of a sector makes: the rest is what it was (LMDB writes its meta page so). */
-static const unsigned char *patch_sector(history *self, const row *sector, size_t from, const unsigned char *data, size_t size)
+/* The version that a write of a part of a sector makes: the rest is what it was (LMDB writes its
+ * meta page so). */
+static const unsigned char *patch_sector(history *self, const row *sector, size_t from,
+                                         const unsigned char *data, size_t size)
 {
     patch *made = grow(NULL, 1, sizeof *made);
     const void *before = sector->count == 0 ? NULL : sector->at[sector->count - 1].sector;
@@ -167,11 +181,19 @@ static void add_sync(file_history *file, version at)
 static int add_event(history *self, uint32_t number)
 {
     const event *what = recording_event(self->log, number);
-    version at = {.begun = number, .ended = self->ends[number], .dsync = what->dsync != 0, .number = what->number};
-    if (what->file >= self->file_count || (what->kind == EVENT_NAME && what->number >= RECORDING_NAMES_MAX)) {
+    version at = {.begun = number,
+                  .ended = self->ends[number],
+                  .dsync = what->dsync != 0,
+                  .number = what->number};
+    if (what->file >= self->file_count ||
+        (what->kind == EVENT_NAME && what->number >= RECORDING_NAMES_MAX)) {
         fprintf(stderr, "the recording is damaged at event %u\n", (unsigned)number);
         return -1;
     }
+    if (at.ended == VOID)
+        return 0;
+    if (self->settled[number])
+        at.dsync = false; /* the kernel had it; nobody waited for the disk */
     if (what->kind == EVENT_SAMPLE)
         at.ended = number;
     if (what->kind == EVENT_WRITE || what->kind == EVENT_SAMPLE)
@@ -185,6 +207,19 @@ static int add_event(history *self, uint32_t number)
         push(&self->names[what->number], at);
     }
     return 0;
+}
+
+static void take_end(history *self, uint32_t number)
+{
+    const event *what = recording_event(self->log, number);
+    if (what->number >= number)
+        return;
+    self->settled[what->number] = what->fate != FATE_RETURNED;
+    self->ends[what->number] = what->fate == FATE_VOID       ? VOID
+                               : what->fate == FATE_HAPPENED ? (uint32_t)what->offset
+                                                             : number;
+    if (what->fate == FATE_HAPPENED && self->death_count < DEATHS_MAX)
+        self->deaths[self->death_count++] = (uint32_t)what->offset;
 }
 
 history *history_load(const char *log_path)
@@ -202,12 +237,11 @@ history *history_load(const char *log_path)
     self->file_count = recording_file_count(self->log) + 1;
     self->files = calloc(self->file_count, sizeof *self->files);
     self->ends = calloc(self->end, sizeof *self->ends);
-    bool well = self->files != NULL && self->ends != NULL;
-    for (uint32_t i = 0; well && i < self->end; i++) {
-        const event *what = recording_event(self->log, i);
-        if (what->kind == EVENT_END && what->number < i)
-            self->ends[what->number] = i;
-    }
+    self->settled = calloc(self->end, sizeof *self->settled);
+    bool well = self->files != NULL && self->ends != NULL && self->settled != NULL;
+    for (uint32_t i = 0; well && i < self->end; i++)
+        if (recording_event(self->log, i)->kind == EVENT_END)
+            take_end(self, i);
     for (uint32_t i = 0; well && i < self->end; i++)
         well = add_event(self, i) == 0;
     if (well)
@@ -237,6 +271,7 @@ void history_free(history *self)
     }
     free(self->files);
     free(self->ends);
+    free(self->settled);
     free(self->space);
     recording_close(self->log);
     free(self);
@@ -272,15 +307,25 @@ promises history_promises(const history *self, uint32_t limit)
     return made;
 }
 
-uint32_t history_name_change(const history *self, uint64_t random)
+uint32_t history_turn(const history *self, uint64_t random)
 {
-    const row *names = &self->names[random % recording_name_count(self->log)];
+    if (self->death_count != 0 && random % 2 == 0)
+        return self->deaths[(random >> 8) % self->death_count];
+    const row *names = &self->names[(random >> 1) % recording_name_count(self->log)];
     return names->count == 0 ? history_start(self) : names->at[(random >> 8) % names->count].begun;
 }
 
 /* --- choosing --- */
 
-typedef enum { ALL_NEW, ALL_OLD, EVENLY, MOSTLY_NEW, MOSTLY_OLD, AS_OF, MANNERS } manner;
+typedef enum {
+    ALL_NEW,
+    ALL_OLD,
+    MOSTLY_NEW,
+    MOSTLY_OLD,
+    AS_OF,
+    EVENLY,
+    MANNERS = EVENLY + 3 /* so often */
+} manner;
 
 typedef struct {
     uint32_t cut;
@@ -293,12 +338,14 @@ typedef struct {
 
 static chooser make_chooser(const file_history *file, power_cut cut, uint64_t salt)
 {
-    chooser made = {.cut = cut.event, .lies = cut.lies, .random = cut.seed + salt * 0x2545f4914f6cdd1du};
+    chooser made = {
+        .cut = cut.event, .lies = cut.lies, .random = cut.seed + salt * 0x2545f4914f6cdd1du};
     for (size_t i = 0; i < file->sync_count && file->syncs[i].begun < cut.event; i++)
         if (file->syncs[i].ended < cut.event && file->syncs[i].begun > made.synced)
             made.synced = file->syncs[i].begun;
     uint64_t seed = cut.seed;
-    bool together = history_random(&seed) % 2 == 0; /* all files in one manner, and as of one moment */
+    bool together =
+        history_random(&seed) % 2 == 0; /* all files in one manner, and as of one moment */
     uint64_t *from = together ? &seed : &made.random;
     made.how = (manner)(history_random(from) % MANNERS);
     uint32_t reach = 1U << (history_random(from) % 14);
@@ -334,7 +381,7 @@ static size_t choose_step(chooser *self, const row *from, size_t floor, size_t e
     uint64_t chance = history_random(&self->random);
     size_t last = end - floor;
     bool stray = chance % 16 == 0;
-    manner how = stray && self->how >= MOSTLY_NEW ? EVENLY : self->how;
+    manner how = self->how >= EVENLY || (stray && self->how >= MOSTLY_NEW) ? EVENLY : self->how;
     if (how == ALL_OLD || how == MOSTLY_OLD)
         return 0;
     if (how == EVENLY)
@@ -346,7 +393,8 @@ static size_t choose_step(chooser *self, const row *from, size_t floor, size_t e
     return last;
 }
 
-/* One legal version of the row; NULL: it was never made. A place counts from 1, 0 is the state before the first. */
+/* One legal version of the row; NULL: it was never made. A place counts from 1, 0 is the state
+ * before the first. */
 static const version *choose(chooser *self, const row *from)
 {
     size_t end = begun_before(from, self->cut), floor = end;
@@ -378,7 +426,8 @@ static int write_file(const char *folder, const char *name, const void *data, si
     return well ? 0 : -1;
 }
 
-static int build_file(history *self, uint32_t number, power_cut cut, const char *folder, const char *name)
+static int build_file(history *self, uint32_t number, power_cut cut, const char *folder,
+                      const char *name)
 {
     file_history *file = &self->files[number];
     chooser chosen = make_chooser(file, cut, number);
@@ -389,7 +438,9 @@ static int build_file(history *self, uint32_t number, power_cut cut, const char 
         self->space_size = size;
     }
     for (size_t at = 0; at < size; at += SECTOR_SIZE) {
-        const version *sector = at / SECTOR_SIZE < file->sector_count ? choose(&chosen, &file->sectors[at / SECTOR_SIZE]) : NULL;
+        const version *sector = at / SECTOR_SIZE < file->sector_count
+                                    ? choose(&chosen, &file->sectors[at / SECTOR_SIZE])
+                                    : NULL;
         size_t part = size - at < SECTOR_SIZE ? size - at : SECTOR_SIZE;
         if (sector != NULL && sector->sector != NULL)
             memcpy(self->space + at, sector->sector, part);
@@ -417,7 +468,8 @@ int history_build(history *self, power_cut cut, const char *folder)
         const version *bound = choose(&chosen, &self->names[i]);
         if (bound == NULL || bound->number == FILE_NONE)
             continue;
-        if (build_file(self, (uint32_t)bound->number, cut, folder, recording_name(self->log, i)) != 0)
+        if (build_file(self, (uint32_t)bound->number, cut, folder, recording_name(self->log, i)) !=
+            0)
             return -1;
     }
     return build_lock_file(cut, folder);

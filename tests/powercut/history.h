@@ -7,7 +7,8 @@
 
 typedef struct history history;
 
-/* Reads a finished recording, which stays mapped until history_free. NULL on failure, said on stderr. */
+/* Reads a finished recording, which stays mapped until history_free. NULL on failure, said on
+ * stderr. */
 history *history_load(const char *log_path);
 void history_free(history *self); /* NULL accepted */
 
@@ -28,10 +29,12 @@ typedef struct {
 } promises;
 promises history_promises(const history *self, uint32_t event);
 
-/* The last event of some change of names near a random place: there files are made and replaced. */
-uint32_t history_name_change(const history *self, uint64_t random);
+/* One of the events after which the least is certain: files made or replaced, processes killed
+ * inside a write. */
+uint32_t history_turn(const history *self, uint64_t random);
 
-/* Writes one disk that the cut may leave into `folder`, which exists and is empty. 0 or -1, said on stderr. One thread of a process at a time. */
+/* Writes one disk that the cut may leave into `folder`, which exists and is empty. 0 or -1, said on
+ * stderr. One thread of a process at a time. */
 int history_build(history *self, power_cut cut, const char *folder);
 
 /* Pseudo-random numbers, the same for the same seed. */

@@ -1,18 +1,24 @@
-/* recorder.c - stands between a program and the system and notes what is done to the files of one folder.
+/* recorder.c - stands between a program and the system and notes what is done to the files of one
+ * folder.
  *
- * It defines open, close, write, writev, pwrite, fsync, fdatasync, ftruncate, posix_fallocate, rename, unlink and msync; the program that is linked with it, and the
- * shared libraries below it (LMDB), call these instead of the C library's, and they go on by system call. LMDB's pages come by pwrite and by lseek and writev, its meta page by pwrite
- * through a descriptor with O_DSYNC; journal.log comes by pwrite with O_DIRECT | O_DSYNC.
+ * It defines open, close, write, writev, pwrite, fsync, fdatasync, ftruncate, posix_fallocate,
+ * rename, unlink and msync; the program that is linked with it, and the shared libraries below it
+ * (LMDB), call these instead of the C library's, and they go on by system call. LMDB's pages come
+ * by pwrite and by lseek and writev, its meta page by pwrite through a descriptor with O_DSYNC;
+ * journal.log comes by pwrite with O_DIRECT | O_DSYNC.
  *
- * The mapped files, journal.head and journal.ring, change by plain stores. They are mapped here too, and looked through for changed sectors at each fault point (fault_observe), at each
- * recorded call and at the workload's marks; each new version of a sector is noted. One fsync of such a file is seen as of what was sampled just before it. An msync earns nothing: nobody
- * calls it, and a disk that has ignored it is a legal one.
+ * The mapped files, journal.head and journal.ring, change by plain stores. They are mapped here
+ * too, and looked through for changed sectors at each fault point (fault_observe), at each recorded
+ * call and at the workload's marks; each new version of a sector is noted. One fsync of such a file
+ * is seen as of what was sampled just before it. An msync earns nothing: nobody calls it, and a
+ * disk that has ignored it is a legal one.
  *
- * State of this process: descriptors (file number, whether O_DSYNC), the watched files with the content last seen.
- * Only where off_t has 64 bits either way, so that open and open64 are one.
+ * State of this process: descriptors (file number, whether O_DSYNC), the watched files with the
+ * content last seen. Only where off_t has 64 bits either way, so that open and open64 are one.
  * Lock: `watch_lock` guards the watched files; nothing else is taken inside it.
  */
-#undef _FILE_OFFSET_BITS /* the plain names here, and the others as aliases: this program's parts call open64, LMDB calls open */
+#undef _FILE_OFFSET_BITS /* the plain names here, and the others as aliases: this program's parts \
+                            call open64, LMDB calls open */
 #include "recorder.h"
 
 #include "base/fault.h"
@@ -21,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +59,8 @@ static char folder_path[512];
 static descriptor descriptors[DESCRIPTORS_MAX];
 static watched_file watched[WATCHED_MAX];
 static size_t watched_count;
+static int64_t writes_left = INT64_MAX; /* O_DSYNC ones, before this process dies in one */
+static bool only_small_writes;
 static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- mapped files --- */
@@ -63,7 +72,10 @@ static void sample_file(watched_file *at, bool all)
         if (!all && memcmp(seen, at->live + offset, SECTOR_SIZE) == 0)
             continue;
         memcpy(seen, at->live + offset, SECTOR_SIZE);
-        (void)recording_add(record, (event){.kind = EVENT_SAMPLE, .file = at->file, .offset = offset, .size = SECTOR_SIZE}, seen);
+        (void)recording_add(
+            record,
+            (event){.kind = EVENT_SAMPLE, .file = at->file, .offset = offset, .size = SECTOR_SIZE},
+            seen);
     }
 }
 
@@ -104,7 +116,8 @@ static void watch(int fd, uint32_t file)
         unsigned char *seen = malloc(size);
         if (watched_count == WATCHED_MAX || live == MAP_FAILED || seen == NULL)
             abort();
-        watched[watched_count] = (watched_file){.file = file, .size = size, .live = live, .seen = seen};
+        watched[watched_count] =
+            (watched_file){.file = file, .size = size, .live = live, .seen = seen};
         sample_file(&watched[watched_count], true);
         watched_count++;
     }
@@ -195,8 +208,25 @@ INTERPOSED int close(int fd)
 static uint32_t note_write(const descriptor *of, const void *data, size_t size, off_t offset)
 {
     sample_all();
-    event what = {.kind = EVENT_WRITE, .file = of->file, .size = (uint32_t)size, .offset = (uint64_t)offset, .dsync = of->dsync};
+    event what = {.kind = EVENT_WRITE,
+                  .file = of->file,
+                  .size = (uint32_t)size,
+                  .offset = (uint64_t)offset,
+                  .dsync = of->dsync};
     return recording_add(record, what, data);
+}
+
+/* What a write leaves whose process is killed while it waits for the disk. */
+static void die_in_write(int fd, const void *data, size_t size, off_t offset)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int plain = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+    (void)note_write(&descriptors[fd], data, size, offset);
+    (void)syscall(SYS_pwrite64, plain, data, size, offset);
+    (void)kill(getpid(), SIGKILL);
+    for (;;)
+        (void)pause();
 }
 
 INTERPOSED ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
@@ -204,6 +234,9 @@ INTERPOSED ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
     descriptor *of = find(fd);
     if (of == NULL)
         return syscall(SYS_pwrite64, fd, data, size, offset);
+    bool counts = of->dsync && (!only_small_writes || size < SECTOR_SIZE);
+    if (counts && __atomic_sub_fetch(&writes_left, 1, __ATOMIC_RELAXED) == 0)
+        die_in_write(fd, data, size, offset);
     uint32_t begun = note_write(of, data, size, offset);
     long result = syscall(SYS_pwrite64, fd, data, size, offset);
     (void)finish(begun, result == (long)size ? 0 : -1); /* a short write may have left anything */
@@ -245,7 +278,8 @@ static int sync_file(int fd, long call)
         return (int)syscall(call, fd);
     sample_all();
     descriptor folder = {.file = 0};
-    uint32_t begun = of->file == FOLDER_NUMBER ? note(&folder, EVENT_SYNC_FOLDER, 0) : note(of, EVENT_SYNC, 0);
+    uint32_t begun =
+        of->file == FOLDER_NUMBER ? note(&folder, EVENT_SYNC_FOLDER, 0) : note(of, EVENT_SYNC, 0);
     return finish(begun, syscall(call, fd));
 }
 
@@ -300,7 +334,8 @@ INTERPOSED int rename(const char *from, const char *to)
 {
     const char *name = name_of(from), *new_name = name_of(to);
     int result = (int)syscall(SYS_rename, from, to);
-    int index = result == 0 && name != NULL && new_name != NULL ? recording_find_name(record, name) : -1;
+    int index =
+        result == 0 && name != NULL && new_name != NULL ? recording_find_name(record, name) : -1;
     if (index >= 0) {
         recording_bind(record, new_name, recording_bound(record, (unsigned)index));
         recording_bind(record, name, FILE_NONE);
@@ -319,9 +354,11 @@ INTERPOSED int unlink(const char *path)
 
 _Static_assert(sizeof(off_t) == 8, "pwrite and pwrite64 are one");
 INTERPOSED int open64(const char *path, int flags, ...) __attribute__((alias("open")));
-INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t size, off_t offset) __attribute__((alias("pwrite")));
+INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t size, off_t offset)
+    __attribute__((alias("pwrite")));
 INTERPOSED int ftruncate64(int fd, off_t size) __attribute__((alias("ftruncate")));
-INTERPOSED int posix_fallocate64(int fd, off_t offset, off_t size) __attribute__((alias("posix_fallocate")));
+INTERPOSED int posix_fallocate64(int fd, off_t offset, off_t size)
+    __attribute__((alias("posix_fallocate")));
 
 /* --- the program's side --- */
 
@@ -336,6 +373,12 @@ int recorder_start(const char *folder, const char *log_path)
     record = made;
     fault_observe(observe);
     return 0;
+}
+
+void recorder_die_in_write(uint64_t n, bool small)
+{
+    only_small_writes = small;
+    __atomic_store_n(&writes_left, (int64_t)n, __ATOMIC_RELAXED);
 }
 
 static void mark(event_kind kind, uint64_t step)

@@ -1,12 +1,15 @@
 /* recording.c - see recording.h.
  *
- * The bytes, page by page: the header (counts and names), EVENTS_MAX events, DATA_MAX bytes. The file is sparse. An event's number and its bytes' place are taken by atomic
- * additions; the event counts once its kind is there, which is stored last (release). So a process may be killed at any instruction: at worst it leaves an event of
- * kind EVENT_UNUSED, and as beginnings are noted first, what it was about to do has not been done.
+ * The bytes, page by page: the header (counts and names), EVENTS_MAX events, DATA_MAX bytes. The
+ * file is sparse. An event's number and its bytes' place are taken by atomic additions; the event
+ * counts once its kind is there, which is stored last (release). So a process may be killed at any
+ * instruction: at worst it leaves an event of kind EVENT_UNUSED, and as beginnings are noted first,
+ * what it was about to do has not been done.
  *
  * Invariants:
  *  1. A file number is never used again, though inodes and names are.
- *  2. The names' table only grows; what a name stands for is changed by whoever is alone in the store.
+ *  2. The names' table only grows; what a name stands for is changed by whoever is alone in the
+ * store.
  *
  * No locks.
  */
@@ -79,7 +82,9 @@ void recording_close(recording *self)
 uint32_t recording_add(recording *self, event what, const void *data)
 {
     uint64_t at = __atomic_fetch_add(&self->count, 1, __ATOMIC_SEQ_CST);
-    what.data = what.size != 0 && data != NULL ? __atomic_fetch_add(&self->data_used, what.size, __ATOMIC_RELAXED) : 0;
+    what.data = what.size != 0 && data != NULL
+                    ? __atomic_fetch_add(&self->data_used, what.size, __ATOMIC_RELAXED)
+                    : 0;
     if (at >= EVENTS_MAX || what.data + what.size > DATA_MAX) {
         fprintf(stderr, "the recording is full\n");
         abort();
@@ -88,6 +93,7 @@ uint32_t recording_add(recording *self, event what, const void *data)
         memcpy(data_of(self) + what.data, data, what.size);
     uint32_t kind = what.kind;
     what.kind = EVENT_UNUSED;
+    what.process = (uint32_t)getpid();
     event *to = events_of(self) + at;
     *to = what;
     __atomic_store_n(&to->kind, kind, __ATOMIC_RELEASE);
@@ -143,7 +149,10 @@ void recording_bind(recording *self, const char *name, uint32_t file)
         self->names++;
     }
     self->bound[index] = file;
-    recording_end(self, recording_add(self, (event){.kind = EVENT_NAME, .file = file, .number = (uint64_t)index}, NULL));
+    recording_end(
+        self,
+        recording_add(self, (event){.kind = EVENT_NAME, .file = file, .number = (uint64_t)index},
+                      NULL));
 }
 
 const char *recording_name(const recording *self, unsigned index)
@@ -178,12 +187,17 @@ static int take_file(recording *self, int folder, const char *name)
     uint32_t number = recording_new_file(self);
     size_t size = (size_t)status.st_size;
     recording_bind(self, name, number);
-    recording_end(self, recording_add(self, (event){.kind = EVENT_SIZE, .file = number, .number = size}, NULL));
+    recording_end(
+        self,
+        recording_add(self, (event){.kind = EVENT_SIZE, .file = number, .number = size}, NULL));
     if (size != 0) {
         map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
         if (map == MAP_FAILED)
             goto done;
-        recording_end(self, recording_add(self, (event){.kind = EVENT_WRITE, .file = number, .size = (uint32_t)size}, map));
+        recording_end(
+            self,
+            recording_add(
+                self, (event){.kind = EVENT_WRITE, .file = number, .size = (uint32_t)size}, map));
         (void)munmap(map, size);
     }
     recording_end(self, recording_add(self, (event){.kind = EVENT_SYNC, .file = number}, NULL));
@@ -214,4 +228,57 @@ uint32_t recording_take_folder(recording *self, const char *folder)
 uint32_t recording_start(const recording *self)
 {
     return self->start;
+}
+
+/* Whether the file has what the write says. */
+static bool has_happened(const recording *self, int folder, const event *what)
+{
+    unsigned char bytes[1 << 16];
+    bool same = false;
+    int file = -1;
+    for (unsigned i = 0; i < self->names && file < 0; i++)
+        if (self->bound[i] == what->file)
+            file = openat(folder, self->name[i], O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    const unsigned char *data = recording_data(self, what);
+    for (size_t done = 0; done < what->size;) {
+        size_t part = what->size - done < sizeof bytes ? what->size - done : sizeof bytes;
+        same = pread(file, bytes, part, (off_t)(what->offset + done)) == (ssize_t)part &&
+               memcmp(bytes, data + done, part) == 0;
+        if (!same)
+            break;
+        done += part;
+    }
+    (void)close(file);
+    return same;
+}
+
+static bool has_ended(const recording *self, uint32_t begun, uint32_t count)
+{
+    for (uint32_t i = begun + 1; i < count; i++) {
+        const event *what = recording_event(self, i);
+        if (what->kind == EVENT_END && what->number == begun)
+            return true;
+    }
+    return false;
+}
+
+void recording_settle(recording *self, const char *folder_path, uint32_t process)
+{
+    uint32_t count = recording_count(self), last = 0;
+    int folder = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (uint32_t i = 0; i < count; i++)
+        if (recording_event(self, i)->process == process)
+            last = i;
+    for (uint32_t i = 0; i <= last && folder >= 0; i++) {
+        const event *what = recording_event(self, i);
+        if (what->process != process || what->kind != EVENT_WRITE || has_ended(self, i, count))
+            continue;
+        uint32_t fate = has_happened(self, folder, what) ? FATE_HAPPENED : FATE_VOID;
+        (void)recording_add(
+            self, (event){.kind = EVENT_END, .number = i, .fate = fate, .offset = last}, NULL);
+    }
+    if (folder >= 0)
+        (void)close(folder);
 }

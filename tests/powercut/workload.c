@@ -1,12 +1,18 @@
-/* workload.c - the program whose files lose their power: it runs the steps of steps.h under the recorder.
+/* workload.c - the program whose files lose their power: it runs the steps of steps.h under the
+ * recorder.
  *
- *   workload run FOLDER LOG SEED COUNT POINT PASS ALONE   opens the store three times, as `journal`, `sync` and `store`; runs COUNT steps from where it stands, each through one
- *                                                         of the three; now and then flushes and rests; closes. Dies at the PASS-th passing of fault point POINT (-1: none).
- *                                                         ALONE is 1 if no other process has the store open: then all that was recovered is durable when it is open
- *   workload attend FOLDER LOG                            opens, says so, and waits until stdin ends: then a living process takes over from those who die
+ *   workload run FOLDER LOG SEED COUNT POINT PASS ALONE   opens the store three times, as
+ * `journal`, `sync` and `store`; runs COUNT steps from where it stands, each through one of the
+ * three; now and then flushes and rests; closes. Dies at the PASS-th passing of fault point POINT
+ * (-1: none; FAULT_COUNT: in its PASS-th O_DSYNC write; FAULT_COUNT + 1: in its PASS-th write of
+ * LMDB's meta page). ALONE is 1 if no other process has the store open: then all that was recovered
+ * is durable when it is open workload attend FOLDER LOG                            opens, says so,
+ * and waits until stdin ends: then a living process takes over from those who die
  *
- * A `run` first adds 1 to the string "starts", with `sync`: a frame of another size than a step's, where the frame of a process that was killed may stand in the ring unseen.
- * Each step is marked as begun, and as durable once a call has returned that promises so: the step by `sync` or `store`, a flush, the last close.
+ * A `run` first adds 1 to the string "starts", with `sync`: a frame of another size than a step's,
+ * where the frame of a process that was killed may stand in the ring unseen. Each step is marked as
+ * begun, and as durable once a call has returned that promises so: the step by `sync` or `store`, a
+ * flush, the last close.
  */
 #include "recorder.h"
 #include "system/steps.h"
@@ -22,7 +28,8 @@ enum { HANDLES = 3, FLUSH_EVERY = 23, REST_EVERY = 17, REST_US_MAX = 20000 };
 
 static int complain(const char *what, int result)
 {
-    fprintf(stderr, "workload: %s: %d %s: %s\n", what, result, mlkv_error_name(result), mlkv_error_detail());
+    fprintf(stderr, "workload: %s: %d %s: %s\n", what, result, mlkv_error_name(result),
+            mlkv_error_detail());
     return 3;
 }
 
@@ -72,19 +79,21 @@ static int run(char **arguments)
     int point = atoi(arguments[4]);
     if (recorder_start(arguments[0], arguments[1]) != 0)
         return complain("recorder", -1);
-    if (point >= 0)
+    if (point >= FAULT_COUNT)
+        recorder_die_in_write(strtoull(arguments[5], NULL, 10), point > FAULT_COUNT);
+    else if (point >= 0)
         fault_arm((fault_point)point, FAULT_KILL, strtoull(arguments[5], NULL, 10), 0);
     int result = open_all(arguments[0], handles);
     if (result == MLKV_OK)
+        result = mlkv_string_add(handles[MLKV_SYNC - 1], (mlkv_slice){"starts", 6}, 1, &starts);
+    if (result ==
+        MLKV_OK) /* after a write: whether a dead writer's step counts is decided by then */
         result = steps_count(handles[0], &held);
     if (result != MLKV_OK)
         return complain("open", result);
+    recorder_started((uint64_t)starts);
     if (atoi(arguments[6]) == 1)
         recorder_durable(held);
-    result = mlkv_string_add(handles[MLKV_SYNC - 1], (mlkv_slice){"starts", 6}, 1, &starts);
-    if (result != MLKV_OK)
-        return complain("starts", result);
-    recorder_started((uint64_t)starts);
     for (uint64_t i = held + 1; i <= held + count; i++)
         if (one_step(handles, i, &seed) != 0)
             return 3;

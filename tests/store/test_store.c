@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -76,6 +77,14 @@ static void write_file(const char *folder, off_t offset, const void *bytes, size
     int file = open(path_of(folder), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_ge(file, 0);
     ck_assert_int_eq(pwrite(file, bytes, size, offset), (ssize_t)size);
+    close(file);
+}
+
+static void read_file(const char *folder, void *to, size_t size)
+{
+    int file = open(path_of(folder), O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(pread(file, to, size, 0), (ssize_t)size);
     close(file);
 }
 
@@ -189,6 +198,42 @@ START_TEST(finishes_an_empty_file)
     MUST(MLKV_E_ABSENT_STORE, store_open(folder, false, false, &self));
     self = fresh(folder);
     store_close(self);
+    harness_remove(folder);
+}
+END_TEST
+
+/* What a power cut leaves of a file whose first two pages LMDB had written and nobody synced. */
+START_TEST(makes_an_unborn_file_anew)
+{
+    static unsigned char pages[2][8192]; /* as LMDB makes them; zeros */
+    const char *folder = harness_folder();
+    MDB_env *env = NULL;
+    ck_assert_int_eq(mdb_env_create(&env), 0);
+    ck_assert_int_eq(mdb_env_open(env, folder, 0, 0600), 0);
+    mdb_env_close(env);
+    read_file(folder, pages[0], sizeof pages[0]);
+    harness_remove(folder);
+    for (int kind = 0; kind < 5; kind++) { /* each page made or not; the second not there */
+        store *self = NULL;
+        folder = harness_folder();
+        write_file(folder, 0, pages[kind & 1], 4096);
+        if (kind < 4)
+            write_file(folder, 4096, pages[kind >> 1] + 4096, 4096);
+        MUST(MLKV_E_ABSENT_STORE, store_open(folder, false, true, &self));
+        self = fresh(folder);
+        put_one(self, TEXT("Kone"), TEXT("1"));
+        store_close(self);
+        OK(store_open(folder, false, false, &self));
+        expect_value(self, TEXT("Kone"), TEXT("1"));
+        store_close(self);
+        harness_remove(folder);
+    }
+    /* of a store that was committed to, a page of zeros is damage */
+    folder = harness_folder();
+    store *self = fresh(folder);
+    store_close(self);
+    write_file(folder, 0, pages[1], 4096);
+    MUST(MLKV_E_CORRUPT, store_open(folder, true, false, &self));
     harness_remove(folder);
 }
 END_TEST
@@ -504,6 +549,7 @@ int main(void)
     tcase_add_test(tcase, reads_only);
     tcase_add_test(tcase, refuses_other_formats);
     tcase_add_test(tcase, finishes_an_empty_file);
+    tcase_add_test(tcase, makes_an_unborn_file_anew);
     tcase_add_test(tcase, refuses_garbage);
     tcase_add_test(tcase, refuses_broken_meta_pages);
     tcase_add_test(tcase, refuses_a_cut_file);

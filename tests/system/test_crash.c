@@ -38,7 +38,8 @@ static bool on_tmpfs(const char *path)
 static void torture_begin(torture *t, const char *folder)
 {
     size_t size = (FAULT_COUNT + 1) * sizeof(uint64_t);
-    *t = (torture){.seed = 20261121};
+    const char *seed = getenv("MLKV_TORTURE_SEED");
+    *t = (torture){.seed = seed != NULL ? (unsigned)strtoul(seed, NULL, 10) : 20261121};
     snprintf(t->folder, sizeof t->folder, "%s/store", folder);
     snprintf(t->counters, sizeof t->counters, "%s/counters", folder);
     int file = open(t->counters, O_RDWR | O_CREAT, 0600);
