@@ -1,9 +1,11 @@
 /* catchup.c - taking frames of the journal into this process: pending first, then the cache, the
  * cursor last.
  *
- * Order within a frame, and why: pending before cache, because a reader notes the cache's position
- * before it looks anywhere (R1). If the cache were raised first, a reader could note the raised
- * position, miss in pending, read an old value from LMDB and be allowed to fill the cache with it.
+ * Order within a frame, and why: all its records go to pending before any goes to the cache,
+ * because a reader notes the cache's position before it looks anywhere (R1). If the cache were
+ * raised first, even by another record of the same stripe, a reader could note the raised position,
+ * miss in pending, read an old value from LMDB and be allowed to fill the cache with it
+ * (tests/model/journal.pml, R1_CACHE_FIRST and R1_INTERLEAVED).
  * `reaching` is raised before the first change, so that a reader of several records can tell that
  * what it read may be half of a frame. A marker frame says that LMDB was changed behind the
  * journal: everything cached is void.
@@ -52,6 +54,27 @@ static void restart_at(engine *self, uint64_t position)
     arrive(self, position);
 }
 
+static int add_to_pending(pending *to, const journal_frame *frame)
+{
+    size_t offset = 0;
+    journal_record record;
+    int result;
+    while ((result = journal_next_record(frame, &offset, &record)) == MLKV_OK)
+        pending_add(to, hash_key(record.key.data, record.key.size), record.key, record.position);
+    return result == MLKV_ABSENT ? MLKV_OK : result;
+}
+
+static int update_cache(cache *to, const journal_frame *frame)
+{
+    size_t offset = 0;
+    journal_record record;
+    int result;
+    while ((result = journal_next_record(frame, &offset, &record)) == MLKV_OK)
+        cache_update(to, hash_key(record.key.data, record.key.size), record.key, record.value,
+                     record.is_delete, frame->end, false);
+    return result == MLKV_ABSENT ? MLKV_OK : result;
+}
+
 static int take_frame(engine *self, const journal_frame *frame)
 {
     if (frame->kind == FRAME_MARKER) {
@@ -63,19 +86,13 @@ static int take_frame(engine *self, const journal_frame *frame)
     if (result != MLKV_OK)
         return result;
     reach(self, frame->end);
-    size_t offset = 0;
-    journal_record record;
-    while ((result = journal_next_record(frame, &offset, &record)) == MLKV_OK) {
-        uint64_t hash = hash_key(record.key.data, record.key.size);
-        pending_add(target, hash, record.key, record.position);
-        cache_update(self->cache, hash, record.key, record.value, record.is_delete, frame->end,
-                     false);
-    }
-    if (result < 0)
-        return result; /* cannot be: the frame was validated; the cursor stays, and nothing was lost
-                        */
-    arrive(self, frame->end);
-    return MLKV_OK;
+    result = add_to_pending(target, frame);
+    if (result == MLKV_OK)
+        result = update_cache(self->cache, frame);
+    if (result == MLKV_OK)
+        arrive(self, frame->end);
+    return result; /* an error cannot be: the frame was validated; the cursor stays, nothing is lost
+                    */
 }
 
 /* The ring moved on without us. */
@@ -158,10 +175,13 @@ void engine_take_own(engine *self, const batch *records, uint64_t start, uint64_
         reach(self, end);
         for (size_t i = 0; i < records->count; i++) {
             const batch_entry *entry = &records->entries[i];
-            mlkv_slice key = batch_key(records, entry);
-            pending_add(self->pending, entry->hash, key, start + FRAME_HEADER_SIZE + entry->offset);
-            cache_update(self->cache, entry->hash, key, batch_value(records, entry),
-                         entry->is_delete, end, true);
+            pending_add(self->pending, entry->hash, batch_key(records, entry),
+                        start + FRAME_HEADER_SIZE + entry->offset);
+        }
+        for (size_t i = 0; i < records->count; i++) {
+            const batch_entry *entry = &records->entries[i];
+            cache_update(self->cache, entry->hash, batch_key(records, entry),
+                         batch_value(records, entry), entry->is_delete, end, true);
         }
         arrive(self, end);
     }
