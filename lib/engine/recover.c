@@ -189,7 +189,11 @@ static int recover(engine *self)
         return error_set(MLKV_E_MISMATCH, "%s: %s (MLKV_ACCEPT_LOSS opens it with what LMDB holds)",
                          self->path, why);
     if (why == NULL && !found.identity.clean) {
-        result = replay(self, &found);
+        result = self->options.accept_loss
+                     ? MLKV_OK
+                     : journal_check_files(self->path, found.header.ring_bytes);
+        if (result == MLKV_OK)
+            result = replay(self, &found);
         if (result == MLKV_OK)
             result = check_synced(self, &found);
         if (result != MLKV_OK)

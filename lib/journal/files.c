@@ -169,13 +169,37 @@ static bool position_valid(const journal_head *head, uint64_t position)
     return position % 8 == 0 && position >= head->identity.base && position <= JOURNAL_POSITION_MAX;
 }
 
-/* `synced`, if it can be: 0 in a damaged head. Never more than a lap in front of the tail, even if a
- * power cut left the two sectors of different ages. */
+/* `synced`, if it can be: 0 in a damaged head. Never more than a lap in front of the tail, even if
+ * a power cut left the two sectors of different ages. */
 static uint64_t believable_synced(const journal_head *head)
 {
     bool valid = position_valid(head, head->synced) &&
                  head->synced <= head->tail + head->identity.ring_bytes;
     return valid ? head->synced : 0;
+}
+
+int journal_check_files(const char *folder, uint64_t ring_bytes)
+{
+    static const char *const names[] = {"journal.ring", "journal.log"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct stat status;
+        int fd = journal_open_file(folder, names[i], O_RDONLY);
+        if (fd < 0 && errno != ENOENT)
+            return error_set_system(errno, "opening %s/%s", folder, names[i]);
+        if (fd < 0)
+            return error_set(MLKV_E_MISMATCH, "%s/%s was removed", folder, names[i]);
+        int result = fstat(fd, &status) == 0
+                         ? 0
+                         : error_set_system(errno, "looking at %s/%s", folder, names[i]);
+        close_file(fd);
+        if (result == 0 && (uint64_t)status.st_size != ring_bytes)
+            result =
+                error_set(MLKV_E_MISMATCH, "%s/%s has %lld bytes, and was made with %llu", folder,
+                          names[i], (long long)status.st_size, (unsigned long long)ring_bytes);
+        if (result != 0)
+            return result;
+    }
+    return 0;
 }
 
 int journal_read_header(const char *folder, journal_header *ret_header)

@@ -37,6 +37,10 @@ typedef struct {
  * of ours (the detail says which). MLKV_E_VERSION, or a system's error. */
 int journal_read_header(const char *folder, journal_header *ret_header);
 
+/* Whether ring and log are there with the size they were made with, which no death and no power cut
+ * changes. MLKV_E_MISMATCH names the one that somebody removed, cut or replaced. */
+int journal_check_files(const char *folder, uint64_t ring_bytes);
+
 /* Makes head, ring and log for a new generation (only alone in the store, I7): files written,
  * fsynced, renamed, folder fsynced. Ring and log of the same size are kept: old frames are refused
  * by their generation. All positions start at `base`. */

@@ -169,6 +169,37 @@ START_TEST(recovers_what_died)
 }
 END_TEST
 
+/* A journal that somebody cut short or took away is refused, and nothing is changed by that. */
+START_TEST(refuses_a_cut_journal)
+{
+    static const char *const names[] = {"journal.ring", "journal.log"};
+    for (int i = 0; i < 4; i++) {
+        const char *folder = harness_folder();
+        char path[700], aside[720];
+        engine *self = NULL;
+        crash(folder, 0, 40, 1, true);
+        snprintf(path, sizeof path, "%s/%s", folder, names[i % 2]);
+        snprintf(aside, sizeof aside, "%s.aside", path);
+        if (i < 2)
+            ck_assert_int_eq(rename(path, aside), 0);
+        else
+            ck_assert_int_eq(truncate(path, TEST_RING / 2), 0);
+        engine_options options;
+        mlkv_options given = {.size = sizeof given, .ring_bytes = TEST_RING};
+        OK(engine_check_options(&given, false, &options));
+        MUST(MLKV_E_MISMATCH, engine_acquire(folder, &options, &self));
+        ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), names[i % 2]));
+        if (i < 2) {
+            ck_assert_int_eq(rename(aside, path), 0);
+            self = open_still(folder);
+            expect(self, 0, 40, 1);
+            OK(engine_release(self));
+        }
+        harness_remove(folder);
+    }
+}
+END_TEST
+
 /* Either of ring and log is enough, if the log was synced. */
 START_TEST(recovers_from_ring_or_log)
 {
@@ -182,7 +213,7 @@ START_TEST(recovers_from_ring_or_log)
         expect(self, 0, 40, 1);
     OK(engine_release(self));
     crash(folder, 0, 40, 2, true);
-    remove_file(folder, "journal.log");
+    overwrite(folder, "journal.log", 0, zeros, sizeof zeros);
     self = open_still(folder);
     expect(self, 0, 40, 2);
     OK(engine_release(self));
@@ -437,6 +468,7 @@ int main(void)
     tcase_add_test(tcase, makes_closes_and_opens);
     tcase_add_test(tcase, recovers_what_died);
     tcase_add_test(tcase, recovers_from_ring_or_log);
+    tcase_add_test(tcase, refuses_a_cut_journal);
     tcase_add_test(tcase, survives_another_boot);
     tcase_add_test(tcase, refuses_another_namespace_beside);
     tcase_add_test(tcase, refuses_other_versions);

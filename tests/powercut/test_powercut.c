@@ -54,7 +54,8 @@ typedef struct {
     char folder[520], log[520], memory[520];
     uint64_t seed;
     uint64_t states;
-    uint64_t held; /* how many steps the folder holds when a run begins: they stay */
+    uint64_t held;  /* how many steps the folder holds when a run begins: they stay */
+    uint64_t begun; /* recovery that loses its power, too, may find up to so many the next time */
     uint32_t run;
     tally *counts; /* shared with the workers, one for each */
 } proof;
@@ -173,6 +174,7 @@ static void record_run(const proof *p, uint64_t *random)
 {
     recording *log = recording_create(p->log);
     ck_assert_ptr_nonnull(log);
+    (void)recording_add(log, (event){.kind = EVENT_BEGUN, .number = p->begun}, NULL);
     (void)recording_add(log, (event){.kind = EVENT_DURABLE, .number = p->held}, NULL);
     ck_assert_uint_ne(recording_take_folder(log, p->folder), 0);
     recording_close(log);
@@ -402,6 +404,7 @@ static void lose_power(proof *p, uint64_t *random)
     make_empty(folder);
     ck_assert_int_eq(history_build(from, cut, folder), 0);
     p->held = count_steps(folder);
+    p->begun = history_promises(from, cut.event).begun;
     make_empty(p->folder);
     ck_assert_int_eq(history_build(from, cut, p->folder), 0);
     history_free(from);
