@@ -14,6 +14,7 @@
  *   MLKV_POWERCUT_SEED     which (default: by the clock; it is printed)
  *   MLKV_POWERCUT_LOG      a recording that a failed test kept: its disks instead of new ones ...
  *   MLKV_POWERCUT_STATE    ... or this one of them only, with the seed of that run
+ *   MLKV_POWERCUT_RUN      the run that the kept recording was of (default 0)
  *   MLKV_POWERCUT_MEMORY   where disks are made (default /dev/shm if that can be written)
  */
 #include "harness.h"
