@@ -10,8 +10,8 @@
  * itself, and what follows it, lose their power too. The second test does the same with a disk
  * whose syncs do nothing and must see it fail.
  *
- *   MLKV_POWERCUT_STATES   how many disks (default 2000)
- *   MLKV_POWERCUT_SEED     which (default: by the clock; it is printed)
+ *   MLKV_POWERCUT_STATES   how many disks (default 10000; under sanitizers 500)
+ *   MLKV_POWERCUT_SEED     which (default: always the same; tests/torture.sh takes new ones)
  *   MLKV_POWERCUT_LOG      a recording that a failed test kept: its disks instead of new ones ...
  *   MLKV_POWERCUT_STATE    ... or this one of them only, with the seed of that run
  *   MLKV_POWERCUT_RUN      the run that the kept recording was of (default 0)
@@ -30,10 +30,14 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 
 enum {
-    STATES_DEFAULT = 2000,
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    STATES_DEFAULT = 500,
+#else
+    STATES_DEFAULT = 10000,
+#endif
+    SEED_DEFAULT = 20261121,
     STATES_PER_RUN = 500,
     RUNS_MIN = 3,
     WORKERS = 2,
@@ -342,7 +346,7 @@ static void begin_proof(proof *p)
     const char *memory = getenv("MLKV_POWERCUT_MEMORY");
     char base[512];
     snprintf(base, sizeof base, "%s", harness_folder());
-    *p = (proof){.seed = number_of("MLKV_POWERCUT_SEED", (uint64_t)time(NULL)),
+    *p = (proof){.seed = number_of("MLKV_POWERCUT_SEED", SEED_DEFAULT),
                  .states = number_of("MLKV_POWERCUT_STATES", STATES_DEFAULT)};
     snprintf(p->folder, sizeof p->folder, "%s/s", base);
     if (memory == NULL)

@@ -755,10 +755,7 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 
 START_TEST(behaves_as_the_model)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    seed = from_environment("MLKV_MODEL_SEED",
-                            (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000);
+    seed = from_environment("MLKV_MODEL_SEED", SEED);
     uint64_t operations = from_environment("MLKV_MODEL_OPERATIONS", OPERATIONS);
     fprintf(stderr, "MLKV_MODEL_SEED=%" PRIu64 " MLKV_MODEL_OPERATIONS=%" PRIu64 "\n", seed,
             operations);
