@@ -8,11 +8,15 @@
  * Every call takes any view: live, transaction, snapshot (writes: not a snapshot). Threads: see
  * db.h; buffers and rows are the caller's, one thread at a time. Each call is one atomic operation,
  * also those with many keys. Every call that is given a view may return, besides what stands at its
- * declaration: MLKV_E_ARGUMENT  a pointer is NULL, a slice claims bytes at NULL; the detail names
- * it MLKV_E_SIZE      a key of more than 16 MiB MLKV_E_OWNER     the view is a transaction of
- * another thread, or is over, or crossed a fork MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT and those
- * that write also MLKV_E_READONLY  a snapshot or a read-only opening MLKV_E_BUSY      the writer
- * lock was not to be had within lock_timeout_ms, or this thread holds a transaction of the store
+ * declaration:
+ *   MLKV_E_ARGUMENT  a pointer is NULL, a slice claims bytes at NULL; the detail names it
+ *   MLKV_E_SIZE      a key of more than 16 MiB
+ *   MLKV_E_OWNER     the view is a transaction of another thread, or is over, or crossed a fork
+ *   MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT
+ * and those that write also
+ *   MLKV_E_READONLY  a snapshot or a read-only opening
+ *   MLKV_E_BUSY      the writer lock was not to be had within lock_timeout_ms, or this thread holds a
+ *                    transaction of the store
  *   MLKV_E_FULL      the disk is full
  *   MLKV_E_POISONED  an earlier failure of the disk stopped all writing
  * A failed call has changed nothing, neither in the store nor in its outputs (rows become empty);

@@ -6,12 +6,15 @@
  * process caught up and cleans.
  *
  * State: cursor, up to which this process has taken frames into cache and pending; reaching, raised
- * before the first change of a frame and so different from cursor while one is half taken. cursor
- * <= reaching <= tail. Invariants: I4 a read begins by catching up to the tail it saw. I5, I6,
- * R1-R5 as docs/architecture.md tells. Locks, in order: writer lock (journal), catch-up lock,
- * pending's, cache shard's. Draining takes LMDB's lock and none of these after it, never inside the
- * catch-up lock. Every write transaction of LMDB stands inside the journal's applier lock
- * (engine_store_begin), because that one can be waited for in limits.
+ * before the first change of a frame and so different from cursor while one is half taken.
+ *
+ * Invariants: cursor <= reaching <= tail. I4: a read begins by catching up to the tail it saw. I5,
+ * I6, R1-R5 as docs/architecture.md tells.
+ *
+ * Locks, in order: writer lock (journal), catch-up lock, pending's, cache shard's. Draining takes
+ * LMDB's lock and none of these after it, never inside the catch-up lock. Every write transaction of
+ * LMDB stands inside the journal's applier lock (engine_store_begin), because that one can be waited
+ * for in limits.
  */
 #ifndef MLKV_ENGINE_ENGINE_H
 #define MLKV_ENGINE_ENGINE_H

@@ -21,12 +21,14 @@
  *   16  8  count of elements (LE)
  *   24  8  expiry, ms since 1970 (LE), 0: never
  *   32     string: the cell of its value. hash, set: nothing. tensor: its descriptor
- * (types/tensor.h). list: head and tail seq.
+ *          (types/tensor.h). list: head and tail seq.
  *
  * E value (hash field, set member), after the name (if long): hash: cell; set: 8 bytes index in the
- * dense index (LE). L value of a set's dense index, key id(8) index(8): the member's bytes. G
- * value, key id(8): type (1), then, once the cleaner has begun, the last record key that it
- * reclaimed (types/clean.c). C value, key "Ckeys": number of K records (8 LE).
+ *         dense index (LE).
+ * L value of a set's dense index, key id(8) index(8): the member's bytes.
+ * G value, key id(8): type (1), then, once the cleaner has begun, the last record key that it
+ *         reclaimed (types/clean.c).
+ * C value, key "Ckeys": number of K records (8 LE).
  */
 #ifndef MLKV_TYPES_LAYOUT_H
 #define MLKV_TYPES_LAYOUT_H

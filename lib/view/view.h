@@ -2,12 +2,14 @@
  *
  *   live         an engine, shared by all handles of the folder
  *   transaction  the writer lock held by the thread that began it, and a batch of its writes; reads
- * go to batch, then as live snapshot     one LMDB read transaction that holds everything
- * acknowledged at its begin; a read-only engine adds a copy of what was pending
+ *                go to the batch, then as live
+ *   snapshot     one LMDB read transaction that holds everything acknowledged at its begin; a
+ *                read-only engine adds a copy of what was pending
  *
  * Invariants: a transaction's thread and the lock's epoch are checked by every call (R10). A
- * derived view holds a reference to the engine of its own. Locks: none but the writer lock of a
- * transaction.
+ * derived view holds a reference to the engine of its own.
+ *
+ * Locks: none but the writer lock of a transaction.
  */
 #ifndef MLKV_VIEW_VIEW_H
 #define MLKV_VIEW_VIEW_H

@@ -1,12 +1,14 @@
 /* victim.c - the program that system tests start and kill.
  *
- *   victim steps FOLDER DURABILITY COUNTERS POINT PASS COUNT PAUSE   runs COUNT steps of steps.h
- * from where the store stands, PAUSE us apart, and says the number of each that returned; dies at
- * the PASS-th passing of fault point POINT (-1: none). COUNTERS: a file to map for the fault
- * counters victim add FOLDER KEY COUNT                                      adds 1 to the string
- * KEY, COUNT times victim hold FOLDER                                               takes the
- * writer lock in a transaction, says so, and waits to be killed victim idle FOLDER opens, says so,
- * and waits until stdin ends victim get FOLDER KEY prints the string
+ *   victim steps FOLDER DURABILITY COUNTERS POINT PASS COUNT PAUSE
+ *                      runs COUNT steps of steps.h from where the store stands, PAUSE us apart, and
+ *                      says the number of each that returned; dies at the PASS-th passing of fault
+ *                      point POINT (-1: none). COUNTERS: a file to map for the fault counters
+ *   victim add FOLDER KEY COUNT    adds 1 to the string KEY, COUNT times
+ *   victim hold FOLDER             takes the writer lock in a transaction, says so, and waits to be
+ *                                  killed
+ *   victim idle FOLDER             opens, says so, and waits until stdin ends
+ *   victim get FOLDER KEY          prints the string
  */
 #include "steps.h"
 
