@@ -6,8 +6,6 @@
  * on (as Debian's) imports __assert_fail, and puts about twice as slowly as a release build of the
  * same source.
  */
-#include "engine.h"
-
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,24 +15,14 @@
 enum { CACHE_BYTES = 256 << 20, BLOOM_BITS = 10, BACKGROUND_THREADS = 2 };
 
 typedef struct {
-    rocksdb_t *db;
-    rocksdb_options_t *options;
-    rocksdb_readoptions_t *read;
-    rocksdb_writeoptions_t *write[PUT_LEVELS];
-} database;
+    rocksdb_cache_t *cache;
+} peer_parts;
 
-static int report(const char *what, char *error)
-{
-    fprintf(stderr, "rocksdb: %s: %s\n", what, error != NULL ? error : "wrong size");
-    rocksdb_free(error);
-    return -1;
-}
-
-static rocksdb_options_t *make_options(void)
+static rocksdb_options_t *make_options(peer_parts *parts)
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
-    rocksdb_cache_t *cache = rocksdb_cache_create_lru(CACHE_BYTES);
-    rocksdb_block_based_options_set_block_cache(table, cache);
+    parts->cache = rocksdb_cache_create_lru(CACHE_BYTES);
+    rocksdb_block_based_options_set_block_cache(table, parts->cache);
     rocksdb_block_based_options_set_filter_policy(
         table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
     rocksdb_options_t *options = rocksdb_options_create();
@@ -43,72 +31,17 @@ static rocksdb_options_t *make_options(void)
     rocksdb_options_increase_parallelism(options, BACKGROUND_THREADS);
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
-    rocksdb_cache_destroy(cache); /* the table holds it */
     return options;
 }
 
-static void close_all(void *db)
+static void free_parts(peer_parts *parts)
 {
-    database *self = db;
-    if (self->db != NULL)
-        rocksdb_close(self->db);
-    for (int level = 0; level < PUT_LEVELS; level++)
-        rocksdb_writeoptions_destroy(self->write[level]);
-    rocksdb_readoptions_destroy(self->read);
-    rocksdb_options_destroy(self->options);
-    free(self);
+    rocksdb_cache_destroy(parts->cache);
 }
 
-static int open_all(const char *folder, void **ret_db)
-{
-    database *self = calloc(1, sizeof *self);
-    char *error = NULL;
-    if (self == NULL)
-        return report("open", NULL);
-    self->options = make_options();
-    self->read = rocksdb_readoptions_create();
-    for (int level = 0; level < PUT_LEVELS; level++) {
-        self->write[level] = rocksdb_writeoptions_create();
-        rocksdb_writeoptions_set_sync(self->write[level], level != PUT_BUFFERED);
-    }
-    self->db = rocksdb_open(self->options, folder, &error);
-    if (error != NULL) {
-        close_all(self);
-        return report("open", error);
-    }
-    *ret_db = self;
-    return 0;
-}
-
-static int load(void *db, const bench_item *items, size_t n)
-{
-    database *self = db;
-    char *error = NULL;
-    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-    for (size_t i = 0; i < n; i++)
-        rocksdb_writebatch_put(batch, items[i].key, KEY_BYTES, items[i].value, VALUE_BYTES);
-    rocksdb_write(self->db, self->write[PUT_BUFFERED], batch, &error);
-    rocksdb_writebatch_destroy(batch);
-    return error == NULL ? 0 : report("load", error);
-}
-
-static void *lane_begin(void *db)
-{
-    return db;
-}
-
-static void lane_end(void *lane)
-{
-    (void)lane;
-}
-
-static int put(void *lane, const char *key, const char *value, put_level level)
-{
-    database *self = lane;
-    char *error = NULL;
-    rocksdb_put(self->db, self->write[level], key, KEY_BYTES, value, VALUE_BYTES, &error);
-    return error == NULL ? 0 : report("put", error);
-}
+#define PEER(name) rocksdb_##name
+#define PEER_NAME  "rocksdb"
+#include "engine_level.h"
 
 static int get(void *lane, const char *key, char *ret_value)
 {

@@ -5,12 +5,21 @@
 #include "base/bytes.h"
 
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <mlkv/error.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h> /* costs nothing where valgrind does not run */
+#else
+#define RUNNING_ON_VALGRIND         0
+#define VALGRIND_CLO_CHANGE(option) ((void)0)
+#endif
 
 /* Asserts a call's result and shows the error detail if it differs. Says nothing to Check
  * otherwise: Check notes each assertion that holds in a buffered file that forked children share,
@@ -51,10 +60,73 @@ static inline pid_t harness_fork(void)
     int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 3; fd < 256; fd++) {
         struct stat status;
-        if (fd != nowhere && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 0)
+        if (fd != nowhere && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+            status.st_nlink == 0)
             (void)dup2(nowhere, fd);
     }
+    VALGRIND_CLO_CHANGE("--leak-check=no"); /* it leaves by _exit, in the middle of a test */
     return 0;
+}
+
+/* How a child leaves: without its parent's exit handlers, but in a build that counts coverage with its counts. */
+#ifdef MLKV_COVERAGE
+void __gcov_dump(void);
+static inline void harness_exit(int status)
+{
+    __gcov_dump();
+    _exit(status);
+}
+#else
+static inline void harness_exit(int status)
+{
+    _exit(status);
+}
+#endif
+
+/* The exit status of a child, or minus the signal that ended it. */
+static inline int child_status(pid_t pid)
+{
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        ck_assert_int_eq(errno, EINTR);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* Runs `body` in a forked child; its exit status, or minus the signal that ended it. */
+#define IN_CHILD(ret_status, body)              \
+    do {                                        \
+        pid_t child_pid = harness_fork();       \
+        ck_assert_int_ge(child_pid, 0);         \
+        if (child_pid == 0) {                   \
+            body;                               \
+            harness_exit(0);                    \
+        }                                       \
+        (ret_status) = child_status(child_pid); \
+    } while (0)
+
+/* In a child or a thread, where Check's assertions would not reach the test. */
+#define CHILD_MUST(condition)                                                   \
+    do {                                                                        \
+        if (!(condition)) {                                                     \
+            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
+                    mlkv_error_detail());                                       \
+            _exit(99);                                                          \
+        }                                                                       \
+    } while (0)
+
+/* A page of zeros that children share. */
+static inline void *shared_page(void)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(page, MAP_FAILED);
+    return page;
+}
+
+/* How often a test that tries something `rounds` times does: a tenth of it under valgrind, which takes
+ * thirty times as long and runs one thread at a time. */
+static inline unsigned harness_rounds(unsigned rounds)
+{
+    return RUNNING_ON_VALGRIND && rounds > 10 ? rounds / 10 : rounds;
 }
 
 /* Removes a folder made by harness_folder: tests call it at their end. */

@@ -25,6 +25,8 @@ mkdir -p "$root" || exit 1
 ninja -C "$build" || exit 1
 mkdir -p "$kept"
 export MLKV_VICTIM="$build/tests/system/victim" MLKV_VISITOR="$build/tests/system/visitor"
+export MLKV_VISITOR_PROTOCOL="$build/tests/system/visitor_protocol" MLKV_VISITOR_FORMAT="$build/tests/system/visitor_format"
+export MLKV_VISITOR_PATCH="$build/tests/system/visitor_patch"
 export MLKV_LINEAR_CLIENT="$build/tests/linear/linear_client" MLKV_POWERCUT_WORKLOAD="$build/tests/powercut/powercut_workload"
 work=$(mktemp -d "${MLKV_TEST_FOLDER:-/tmp}/mlkv-torture-XXXXXX") || exit 1
 export MLKV_TEST_FOLDER="$work"
@@ -66,6 +68,8 @@ while [ "$(date +%s)" -lt "$end" ]; do
     run system/test_many MLKV_LONG=1
     run system/test_stopped
     run system/test_fork
+    run system/test_fork_locks MLKV_LONG=1
+    run system/test_versions
     seed=$((seed + 1))
 done
 echo "$runs runs, $failures failed"

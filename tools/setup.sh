@@ -2,7 +2,7 @@
 # setup.sh GROUP... - makes sure that the Debian packages of the groups are installed.
 #
 # Groups: build (what the library needs), test (what the tests need besides), model (the protocol model), peers (the engines that the
-# benchmark compares with), analysis (other compilers and checkers, for `tests/run.sh --long`).
+# benchmark compares with), analysis (another compiler, checkers, sanitizers and fuzzers, for tests/run.sh).
 # Silent, instant and without network when nothing is missing. Otherwise apt-get, through sudo if the caller is not root.
 # Exit status 0: everything is there. 1: something could not be installed; it is named.
 set -u
@@ -13,10 +13,10 @@ packages_of()
     case $1 in
     # libc6-dev by name: gcc only recommends it.
     build) echo gcc libc6-dev meson ninja-build pkg-config liblmdb-dev libzstd-dev libxxhash-dev ;;
-    test) echo g++ check libsubunit-dev python3 python3-numpy ;;
+    test) echo g++ check libsubunit-dev patch python3 python3-numpy ;;
     model) echo gcc libc6-dev spin ;;
     peers) echo g++ librocksdb-dev libleveldb-dev libsnappy-dev ;;
-    analysis) echo clang clang-tidy cppcheck valgrind libc6-dbg libclang-rt-14-dev ;;
+    analysis) echo clang clang-tidy clang-format cppcheck valgrind libc6-dbg libclang-rt-14-dev ;;
     *) return 1 ;;
     esac
 }

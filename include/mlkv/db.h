@@ -52,7 +52,7 @@ typedef struct {
                                   default 1000 */
     uint32_t lock_timeout_ms;  /* longest wait for another's transaction, or for one that writes to
                                   the disk for all and gives no sign of life; default 10000; then
-                                  MLKV_E_BUSY */
+                                  MLKV_E_BUSY, or MLKV_E_DURABILITY if the write is visible */
     size_t compress_threshold_bytes; /* values of this size or more are tried with zstd; default
                                         1024; SIZE_MAX never */
     int32_t compress_level;          /* zstd level -7..19; 0 means the default, 1 */
@@ -66,8 +66,9 @@ typedef struct {
  * opener's cache_bytes, batch_bytes and sync_interval_ms hold, durability and flags are each
  * handle's own. Cost: milliseconds; after a crash, the time to replay at most a ring. Returns
  * MLKV_OK; MLKV_E_ARGUMENT (options), MLKV_E_ABSENT_STORE, MLKV_E_PERMISSION, MLKV_E_IO,
- * MLKV_E_FULL, MLKV_E_MEMORY, MLKV_E_VERSION (another format), MLKV_E_MISMATCH (journal and LMDB do
- * not belong together: see MLKV_ACCEPT_LOSS), MLKV_E_RECOVERY (read-only, and a crash left work),
+ * MLKV_E_FULL, MLKV_E_MEMORY, MLKV_E_VERSION (of another format, or another protocol of the library:
+ * the detail names both), MLKV_E_MISMATCH (journal and LMDB do not belong together: see
+ * MLKV_ACCEPT_LOSS), MLKV_E_RECOVERY (read-only, and a crash left work),
  * MLKV_E_PLATFORM (another pid namespace or pthread ABI shares it), MLKV_E_BUSY, MLKV_E_CORRUPT. */
 MLKV_API int mlkv_open(const char *path, const mlkv_options *options, mlkv **ret_db);
 
@@ -87,9 +88,10 @@ MLKV_API int mlkv_close(mlkv *view);
 MLKV_API int mlkv_begin(mlkv *db, mlkv **ret_transaction);
 
 /* Makes the transaction's writes visible, all at once, with the durability of the live view it came
- * from. The handle is freed in any case. A durability that fails after the writes became visible
- * returns its error (MLKV_E_POISONED, MLKV_E_IO, MLKV_E_FULL; MLKV_E_BUSY: whoever writes to the disk
- * for all gave no sign of life for lock_timeout_ms) although they are visible; the detail says so.
+ * from. The handle is freed in any case. MLKV_E_DURABILITY: they are visible, but waiting for their
+ * durability failed, or whoever writes to the disk for all gave no sign of life for lock_timeout_ms;
+ * the detail says which. With any other error nothing was changed: MLKV_E_POISONED, MLKV_E_IO,
+ * MLKV_E_FULL, MLKV_E_BUSY (others wrote to LMDB all the time, and the ring is full), MLKV_E_MEMORY.
  * MLKV_E_OWNER: called by another thread than began it, or in a forked child (then the handle is
  * kept, for its owner). */
 MLKV_API int mlkv_commit(mlkv *transaction);
@@ -136,6 +138,29 @@ MLKV_API int mlkv_flush(mlkv *db, mlkv_durability level);
  * waits for it. */
 MLKV_API int mlkv_backup(mlkv *db, const char *path);
 
+/* Gives disk space that the store does not need back to the file system, while readers and writers
+ * of all processes go on. data.mdb never gets shorter; what is free in it becomes holes, which take
+ * no room on the disk (du and mlkv_stats.store_disk_bytes show it, ls does not). First everything
+ * acknowledged is brought to LMDB, and blobs that nobody refers to any more are deleted. Pages that a
+ * snapshot, a cursor or a backup of any process still needs are left alone: call it again when that
+ * has ended. Pages that hold records stay as they are, however few those are; mlkv_backup makes a
+ * copy that is packed.
+ *
+ * It is seldom needed: the background thread of a process that can write gives back by itself what
+ * is free beyond a quarter or so of the live data plus the size of the ring. What was given back is
+ * asked for again when the store grows, so on a full disk a write fails that would have found room
+ * (MLKV_E_FULL; nothing is lost).
+ *
+ * *ret_freed_bytes (may be NULL): what was given back. db: a live view that can write. Cost: the free
+ * pages' list is read several times, and each run of free pages is one call of the system; in steps
+ * of at most 20 ms or 64 MiB, between which writers have LMDB for themselves for as long. Any
+ * thread. Killed at any moment it leaves a whole store. Returns MLKV_OK; MLKV_E_PLATFORM (the file
+ * system cannot punch holes: no space was given back), MLKV_E_ARGUMENT (db is no live view),
+ * MLKV_E_READONLY, MLKV_E_BUSY (others wrote to LMDB for all of lock_timeout_ms; what had been given
+ * back by then stays so), MLKV_E_IO, MLKV_E_FULL, MLKV_E_CORRUPT, MLKV_E_MEMORY, MLKV_E_POISONED,
+ * MLKV_E_OWNER. Mirrors BGREWRITEAOF in purpose. */
+MLKV_API int mlkv_compact(mlkv *db, uint64_t *ret_freed_bytes);
+
 /* What one process sees of its instance. Counters start at 0 when the process opens the store. Any
  * thread; cost O(1). */
 typedef struct {
@@ -162,6 +187,9 @@ typedef struct {
     uint64_t store_bytes;         /* LMDB's file, pages in use */
     uint64_t keys;                /* keys in the store */
     uint64_t blobs_written;       /* immutable blobs that this process wrote */
+    uint64_t store_disk_bytes;    /* what data.mdb takes on the disk; holes take nothing */
+    uint64_t store_free_bytes; /* pages of it that hold nothing, holes or not; LMDB's list of them
+                                     is counted in */
 } mlkv_stats;
 
 /* Fills *stats (its size set by the caller). MLKV_E_ARGUMENT if the size is not one that this
@@ -172,7 +200,7 @@ typedef struct {
     size_t size;       /* in: sizeof(mlkv_report) */
     uint64_t records;  /* records looked at */
     uint64_t keys;     /* keys among them */
-    uint64_t elements; /* hash fields, set members, tensor chunks */
+    uint64_t elements; /* hash fields, list elements, set members, tensor chunks */
     uint64_t blobs;    /* blobs, whose bytes were decoded and compared with their checksums */
     uint64_t bytes;    /* bytes read, keys and values as stored */
     uint64_t problems; /* 0: all is well */

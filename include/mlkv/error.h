@@ -1,7 +1,10 @@
 /* error.h - the one table of results: enum, names, messages, and Python's exceptions come from it.
  *
  * 0 is done; positive is not an error (absent, the end, not done because of a condition); negative
- * is an error, and nothing was changed. Values are pinned for ever and never reused.
+ * is an error, and nothing was changed, with one exception: MLKV_E_DURABILITY. Then the write is
+ * visible to all, and only the wait for its durability failed (the detail says why); what is not
+ * visible although its frame was too large for the ring, and LMDB's commit failed, shows at the next
+ * opening. Values are pinned for ever and never reused.
  */
 #ifndef MLKV_ERROR_H
 #define MLKV_ERROR_H
@@ -37,7 +40,9 @@ MLKV_BEGIN_DECLS
     X(MLKV_E_SIZE, -18, "size", "something is larger than its limit")                           \
     X(MLKV_E_PLATFORM, -19, "platform",                                                         \
       "the processes that share a store do not share what that needs")                          \
-    X(MLKV_E_PERMISSION, -20, "permission", "the operating system denies access to the store")
+    X(MLKV_E_PERMISSION, -20, "permission", "the operating system denies access to the store")  \
+    X(MLKV_E_DURABILITY, -21, "durability",                                                     \
+      "the write was made, and whether it is durable is not known")
 
 typedef enum {
 #define MLKV_RESULT_ENUM(symbol, value, name, message) symbol = (value),

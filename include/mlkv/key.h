@@ -3,7 +3,8 @@
  * Keys are any bytes, also none, at most 16 MiB. Views, threads, atomicity and the errors that
  * every call may return are those of string.h: MLKV_E_ARGUMENT, MLKV_E_SIZE, MLKV_E_OWNER,
  * MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT; from mlkv_key_delete also MLKV_E_READONLY, MLKV_E_BUSY,
- * MLKV_E_FULL, MLKV_E_POISONED. A failed call has changed nothing, and its outputs are untouched.
+ * MLKV_E_FULL, MLKV_E_POISONED, MLKV_E_DURABILITY. A failed call has changed nothing (but for
+ * MLKV_E_DURABILITY: it is visible then), and its outputs are untouched.
  */
 #ifndef MLKV_KEY_H
 #define MLKV_KEY_H
@@ -38,8 +39,71 @@ MLKV_API int mlkv_key_delete(mlkv *view, const mlkv_slice *keys, size_t n, size_
  * Mirrors TYPE. Since 0.1. */
 MLKV_API int mlkv_key_type(mlkv *view, mlkv_slice key, mlkv_type *ret_type);
 
+/* --- expiry: keys that end by themselves ---
+ *
+ * A key with an expiry is gone, to every reader of every process, at that millisecond of the machine's
+ * wall clock; the room it takes is given back in the background, soon after. Snapshots stand still: in
+ * one a key is gone if it was so when the snapshot was made, and all keys of an operation or a
+ * transaction are looked at with one and the same time. A clock that is set forward lets keys expire;
+ * one that is set back revives nothing that was found expired, nor anything that was due: time stands
+ * still until it is removed, and then goes on from the clock. (A power cut right before that may
+ * forget what the last moments saw.)
+ * Writing to a key keeps its expiry, but for calls that replace it whole and say so (mlkv_string_set).
+ */
+
+/* When mlkv_key_expire sets an expiry. */
+typedef enum {
+    MLKV_EXPIRE_ALWAYS = 0,
+    MLKV_EXPIRE_IF_NONE = 1,   /* NX: only if the key has none */
+    MLKV_EXPIRE_IF_ANY = 2,    /* XX: only if it has one */
+    MLKV_EXPIRE_IF_LATER = 3,  /* GT: only if it has one, and this one is later */
+    MLKV_EXPIRE_IF_SOONER = 4, /* LT: only if it has none, or this one is sooner */
+} mlkv_expire_condition;
+
+enum { MLKV_NO_EXPIRY = -1 };
+
+/* What a call that sets a value does to the key's expiry. Start it as {0}. */
+typedef enum {
+    MLKV_EXPIRY_NONE = 0, /* the key has none afterwards */
+    MLKV_EXPIRY_KEEP = 1, /* it keeps what it has; ms is ignored */
+    MLKV_EXPIRY_IN = 2,   /* it ends ms milliseconds from now; ms > 0 */
+    MLKV_EXPIRY_AT =
+        3, /* it ends ms milliseconds after 1970; ms > 0; a time that is over deletes it */
+} mlkv_expiry_kind;
+
+typedef struct {
+    int32_t kind;      /* mlkv_expiry_kind */
+    uint32_t reserved; /* 0 */
+    int64_t ms;
+} mlkv_expiry;
+
+/* Lets the key end ttl_ms milliseconds from now; with 0 or less it is deleted at once. Cost: one
+ * record read, two or three written, whatever the key holds. Returns MLKV_OK; MLKV_ABSENT: no such
+ * key, or the condition did not hold; MLKV_E_RANGE: the end is out of range; MLKV_E_ARGUMENT: also an
+ * unknown condition. Mirrors PEXPIRE, EXPIRE (in seconds). Since 0.1. */
+MLKV_API int mlkv_key_expire(mlkv *view, mlkv_slice key, int64_t ttl_ms,
+                             mlkv_expire_condition condition);
+
+/* The same at a point in time: milliseconds since 1970; a point that is over deletes the key. Mirrors
+ * PEXPIREAT, EXPIREAT (in seconds). Since 0.1. */
+MLKV_API int mlkv_key_expire_at(mlkv *view, mlkv_slice key, int64_t at_ms,
+                                mlkv_expire_condition condition);
+
+/* The key's expiry goes. Cost: one record read, two written. Returns MLKV_OK; MLKV_ABSENT: no such
+ * key, or it has none. Mirrors PERSIST. Since 0.1. */
+MLKV_API int mlkv_key_persist(mlkv *view, mlkv_slice key);
+
+/* When the key ends, in milliseconds since 1970; MLKV_NO_EXPIRY: never. Cost: one record read.
+ * Returns MLKV_OK; MLKV_ABSENT: no such key. Mirrors PEXPIRETIME, EXPIRETIME. Since 0.1. */
+MLKV_API int mlkv_key_expiry(mlkv *view, mlkv_slice key, int64_t *ret_at_ms);
+
+/* How long the key has, in milliseconds, at least 1; MLKV_NO_EXPIRY: for ever. Cost: one record read.
+ * Returns MLKV_OK; MLKV_ABSENT: no such key. Mirrors PTTL, TTL. Since 0.1. */
+MLKV_API int mlkv_key_ttl(mlkv *view, mlkv_slice key, int64_t *ret_ms);
+
 /* The number of keys in the store, exactly: a record counts them, kept by every creation and
- * deletion; in a transaction its own included. Cost: O(1), one record read. Returns MLKV_OK.
+ * deletion; in a transaction its own included. Keys that have expired count until they are removed,
+ * some moments later. Cost: O(1), one record read. Returns MLKV_OK.
  * Mirrors DBSIZE. Since 0.1. */
 MLKV_API int mlkv_key_count(mlkv *view, uint64_t *ret_count);
 
@@ -52,6 +116,9 @@ typedef enum {
     MLKV_SCAN_KEYS = 0, /* name: the key; value: its type's name */
     MLKV_SCAN_HASH = 1, /* name: field; value: its value */
     MLKV_SCAN_SET = 2,  /* name: member; value: empty */
+    MLKV_SCAN_LIST = 3, /* name: element; value: empty; in the order of the list */
+    MLKV_SCAN_ZSET =
+        4, /* name: member; value: its score as text ("3", "-1.5", "inf"); in the order of names */
 } mlkv_scan_kind;
 
 /* Zero means the default, so `mlkv_query q = {.size = sizeof q}` walks over all keys. Unknown
@@ -61,11 +128,12 @@ typedef struct {
     size_t size;       /* sizeof(mlkv_query) */
     int32_t kind;      /* mlkv_scan_kind */
     uint32_t reserved; /* 0 */
-    mlkv_slice key;    /* the hash or set; ignored for MLKV_SCAN_KEYS */
+    mlkv_slice key;    /* the hash, set, list or sorted set; ignored for MLKV_SCAN_KEYS */
     mlkv_slice prefix; /* only names that start with it; of any length */
     mlkv_slice token;  /* resume after this position: from mlkv_cursor_token, of this or another
                           cursor, process or day; empty: from the  start. It holds a name, not a
-                          place, so it stays good whatever was written meanwhile */
+                          place, so it stays good whatever was written meanwhile. Of a list: a place, which
+                          pushes and pops keep, and edits in the middle shift */
 } mlkv_query;
 
 typedef struct mlkv_cursor mlkv_cursor;
@@ -79,7 +147,7 @@ typedef struct mlkv_cursor mlkv_cursor;
  * hours. Cost: O(log store) plus the records that are not yet in LMDB and match. Returns MLKV_OK;
  * MLKV_E_TYPE: the key holds another type; MLKV_E_ARGUMENT: also an unknown kind or size, a token
  * of another kind or no token; MLKV_E_BUSY: the key is deleted and made again faster than it can be
- * opened. Mirrors SCAN, HSCAN, SSCAN with MATCH prefix*, but exact: each name once. Since 0.1. */
+ * opened. Mirrors SCAN, HSCAN, SSCAN, ZSCAN with MATCH prefix*, but exact: each name once. Since 0.1. */
 MLKV_API int mlkv_cursor_open(mlkv *view, const mlkv_query *query, mlkv_cursor **ret_cursor);
 
 /* The next name, and its value unless ret_value is NULL. Both are the cursor's and live until the

@@ -3,12 +3,18 @@
 #define MLKV_MLKV_H
 
 #include <mlkv/base.h>
+#include <mlkv/bits.h>
 #include <mlkv/db.h>
 #include <mlkv/error.h>
 #include <mlkv/hash.h>
 #include <mlkv/key.h>
+#include <mlkv/list.h>
+#include <mlkv/lock.h>
+#include <mlkv/salvage.h>
 #include <mlkv/set.h>
 #include <mlkv/string.h>
 #include <mlkv/tensor.h>
+#include <mlkv/wait.h>
+#include <mlkv/zset.h>
 
 #endif

@@ -12,8 +12,9 @@
  * Results that any of these functions may give, beside those at each: MLKV_E_ARGUMENT (NULL where
  * there must be something), MLKV_E_TYPE (the key holds another type), MLKV_E_SIZE (key over 16
  * MiB), MLKV_E_MEMORY, MLKV_E_IO, MLKV_E_CORRUPT (naming tensor and chunk), MLKV_E_OWNER,
- * MLKV_E_POISONED, MLKV_E_BUSY; writes also MLKV_E_READONLY (snapshot, read-only opening) and
- * MLKV_E_FULL. After a failure nothing was written to the store.
+ * MLKV_E_POISONED, MLKV_E_BUSY; writes also MLKV_E_READONLY (snapshot, read-only opening),
+ * MLKV_E_FULL and MLKV_E_DURABILITY. After a failure nothing was written to the store, but for the
+ * last: then the write is visible, and whether it is durable is not known.
  *
  * Redis has no such type; the nearest is a string with GETRANGE and SETRANGE, or RedisAI's
  * AI.TENSORSET and AI.TENSORGET. Since 0.1.0.

@@ -28,7 +28,8 @@ static inline bool slice_equal(mlkv_slice a, mlkv_slice b)
 
 static inline bool slice_starts_with(mlkv_slice slice, mlkv_slice prefix)
 {
-    return slice.size >= prefix.size && (prefix.size == 0 || memcmp(slice.data, prefix.data, prefix.size) == 0);
+    return slice.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(slice.data, prefix.data, prefix.size) == 0);
 }
 
 /* The order of LMDB's default comparison: bytes, then length. */

@@ -18,6 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set /* what clang's analyzer sees elsewhere */
+#undef error_set_system
+#undef error_set_memory
+
 enum { DETAIL_SIZE = 512, QUOTE_BYTES_MAX = 64, QUOTE_COUNT = 4 };
 
 /* each byte as \xNN, then "..." and the end */
@@ -104,6 +108,7 @@ static int result_of_errno(int number)
     case EROFS:
         return MLKV_E_PERMISSION;
     case ENOMEM:
+    case EAGAIN: /* no memory for a thread, or too many of them */
         return MLKV_E_MEMORY;
     case ETIMEDOUT:
         return MLKV_E_BUSY;

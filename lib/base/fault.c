@@ -33,6 +33,8 @@ typedef struct {
 static armed_point armed[FAULT_COUNT];
 static uint64_t *placed_counters;
 static fault_observer placed_observer;
+static fault_watcher placed_watcher;
+static _Thread_local int watching; /* the watcher is at work in this thread */
 
 static const char *const fault_names[FAULT_COUNT] = {
 #define FAULT_NAME(name) #name,
@@ -63,6 +65,21 @@ void fault_counters_place(uint64_t *counters)
 void fault_observe(fault_observer observer)
 {
     __atomic_store_n(&placed_observer, observer, __ATOMIC_RELEASE);
+}
+
+void fault_watch(fault_watcher watcher)
+{
+    __atomic_store_n(&placed_watcher, watcher, __ATOMIC_RELEASE);
+}
+
+void fault_watch_pass(watch_point point)
+{
+    fault_watcher watcher = __atomic_load_n(&placed_watcher, __ATOMIC_ACQUIRE);
+    if (watcher == NULL || watching)
+        return;
+    watching = 1;
+    watcher(point);
+    watching = 0;
 }
 
 const char *fault_name(fault_point point)

@@ -7,6 +7,8 @@
  *   L      id(8) seq(8)                      cell                          ring    list elements; the dense index of a set
  *   T      id(8) chunk(8)                    cell                          ring    tensor chunks
  *   X      expiry-ms(8) key                  empty                         ring    expiry in time order
+ *   F      expiry-ms(8) key                  empty                         ring    hashes by when the first of their fields expires
+ *   Y      id(8) expiry-ms(8) field          empty                         ring    fields of one hash that expire, in time order
  *   G      id(8)                             progress                      ring    elements of a deleted life, waiting for the cleaner
  *   C      "keys"                            count(8 LE)                   ring    number of keys in the store (types/entry.c)
  *   D      id(8)                             dictionary                    ring    zstd dictionaries
@@ -31,6 +33,8 @@ enum {
     RECORD_LIST = 'L',
     RECORD_TENSOR = 'T',
     RECORD_EXPIRY = 'X',
+    RECORD_FIELDS_DUE = 'F',
+    RECORD_FIELD_EXPIRY = 'Y',
     RECORD_GARBAGE = 'G',
     RECORD_COUNTER = 'C',
     RECORD_DICTIONARY = 'D',

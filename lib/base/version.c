@@ -2,6 +2,11 @@
  * no state, no locks. */
 #include <mlkv/base.h>
 
+#if defined(MLKV_FAULTS) && defined(MLKV_PATCH_TEST) /* a test's second build */
+#undef MLKV_VERSION_PATCH
+#define MLKV_VERSION_PATCH MLKV_PATCH_TEST
+#endif
+
 #define TEXT_OF(value)  #value
 #define VALUE_OF(value) TEXT_OF(value)
 

@@ -18,6 +18,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/lock.h"
 #include "base/words.h"
 #include "cache/shard.h"
@@ -349,8 +350,10 @@ void cache_fill(cache *self, uint64_t hash, mlkv_slice key, mlkv_slice value, bo
     if (self->shards == NULL)
         return;
     cache_shard *shard = shard_of(self, hash);
-    cache_record record = {
-        .hash = hash, .key = key, .value = absent ? (mlkv_slice){0} : value, .absent = absent};
+    cache_record record = {.hash = hash, .key = key, .absent = absent};
+    if (!absent)
+        record.value = value;
+    WATCH_POINT(READ_FILL);
     lock_take(&shard->lock);
     if (relaxed_load(position_of(shard, hash)) == note && index_find(shard, hash, key) == NULL) {
         log_insert(shard, &record, 0, ghost_take(shard, hash));
@@ -365,9 +368,11 @@ void cache_update(cache *self, uint64_t hash, mlkv_slice key, mlkv_slice value, 
     if (self->shards == NULL)
         return;
     cache_shard *shard = shard_of(self, hash);
-    cache_record record = {
-        .hash = hash, .key = key, .value = deleted ? (mlkv_slice){0} : value, .absent = deleted};
+    cache_record record = {.hash = hash, .key = key, .absent = deleted};
+    if (!deleted)
+        record.value = value;
     lock_take(&shard->lock);
+    WATCH_POINT(HELD_SHARD);
     raise_position(position_of(shard, hash), position);
     uint64_t *slot = index_find(shard, hash, key);
     if (slot != NULL) {
@@ -404,6 +409,7 @@ void cache_reset(cache *self, uint64_t position)
             raise_position(&shard->positions[j], position);
         lock_release(&shard->lock);
     }
+    WATCH_POINT(RESET_RAISED);
     for (size_t i = 0; i <= self->shard_mask; i++) {
         cache_shard *shard = &self->shards[i];
         lock_take(&shard->lock);

@@ -18,7 +18,12 @@
 #include <mlkv/base.h>
 
 enum { CELL_RAW = 0, CELL_ZSTD = 1, CELL_BLOB = 2 };
-enum { CELL_ZSTD_HEADER_SIZE = 9, CELL_BLOB_SIZE = 25, BLOB_HEADER_SIZE = 32, BLOB_PIECE_SIZE_MAX = 1 << 20 };
+enum {
+    CELL_ZSTD_HEADER_SIZE = 9,
+    CELL_BLOB_SIZE = 25,
+    BLOB_HEADER_SIZE = 32,
+    BLOB_PIECE_SIZE_MAX = 1 << 20
+};
 
 typedef struct {
     size_t threshold_bytes; /* values smaller than this are not tried */
@@ -46,7 +51,8 @@ int cell_decode(mlkv_slice cell, mlkv_buffer *out);
 _Bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw);
 
 /* Appends header and payload of one piece to *out. */
-int blob_piece_encode(const cell_options *options, uint64_t id, uint32_t piece, mlkv_slice raw, mlkv_buffer *out);
+int blob_piece_encode(const cell_options *options, uint64_t id, uint32_t piece, mlkv_slice raw,
+                      mlkv_buffer *out);
 
 /* Checks header, length and checksum, and writes exactly raw_size bytes at `to`. MLKV_E_CORRUPT names what is wrong. */
 int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, size_t raw_size);

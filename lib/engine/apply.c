@@ -4,7 +4,8 @@
  * R3: `applied` is read inside the write transaction, the tail after it; every drain, even an empty
  * one, raises the header's applied to LMDB's. If LMDB turns out to be ahead of the header, somebody
  * died between commit and raise: LMDB is synced by force before the header moves (R7). A batch is
- * bounded by the pages it may touch (options.batch_bytes), so that LMDB never spills. Locks: LMDB's
+ * bounded by the pages it may touch (options.batch_bytes), so that LMDB never spills, and by those
+ * that it probably will (space.c), so that the file stays near twice its live data. Locks: LMDB's
  * write lock (one applier at a time, whichever process), under the drain lock, by which callers of
  * one process share a commit.
  */
@@ -17,16 +18,16 @@
 
 enum { PAGE_SIZE = 4096 };
 
-/* Adds whole frames while they fit the page budget. *ret_position: the end of the last one. */
-static int collect_frames(engine *self, collected *into, store_position *position, uint64_t tail)
+/* Adds whole frames while they fit the page budget; *position: the end of the last one. */
+static int collect_frames(engine *self, collected *into, const frame_source *source, uint64_t tail,
+                          store_position *position)
 {
-    journal *log = engine_journal(self);
     store_info info;
     int result = store_get_info(self->store, &info);
-    uint64_t budget = self->options.batch_bytes / PAGE_SIZE;
+    uint64_t budget = self->options.batch_bytes / PAGE_SIZE, room = engine_room_pages(self);
     while (result == MLKV_OK && position->applied < tail) {
         journal_frame frame;
-        result = journal_borrow_frame(log, position->applied, tail, &frame);
+        result = source->read(source->from, position->applied, tail, &frame);
         if (result == MLKV_ABSENT)
             result = error_set(MLKV_E_CORRUPT,
                                "journal: the frame at %llu is gone before it was applied",
@@ -35,10 +36,27 @@ static int collect_frames(engine *self, collected *into, store_position *positio
             result = collect_add(into, &frame);
         if (result == MLKV_OK)
             *position = (store_position){frame.end, frame.next_id, frame.checksum};
-        if (collect_pages(into, info.tree_pages) >= budget)
+        if (collect_pages(into, info.tree_pages) >= budget ||
+            collect_fills(into, info.tree_pages, room))
             break;
     }
     return result;
+}
+
+int engine_put_frames(engine *self, store_write *write, collected *into, const frame_source *source,
+                      uint64_t tail, store_position *position, uint64_t *ret_put)
+{
+    int result = collect_frames(self, into, source, tail, position);
+    FAULT_POINT(APPLY_COLLECTED);
+    if (result == MLKV_OK)
+        result = collect_write(into, write, ret_put);
+    return result == MLKV_OK ? store_write_set_position(write, *position) : result;
+}
+
+static int read_living(const void *from, uint64_t position, uint64_t limit,
+                       journal_frame *ret_frame)
+{
+    return journal_borrow_frame(from, position, limit, ret_frame);
 }
 
 /* What another applier committed but could not announce. */
@@ -47,7 +65,7 @@ static int announce(engine *self, uint64_t applied)
     journal *log = engine_journal(self);
     if (applied <= journal_applied(log))
         return MLKV_OK;
-    int result = store_sync(self->store);
+    int result = engine_store_sync(self);
     if (result == MLKV_OK)
         journal_raise_applied(log, applied);
     return result;
@@ -67,13 +85,9 @@ static int fill(engine *self, store_write *write, collected *into, uint64_t *ret
     uint64_t tail = journal_tail(log);
     if (position.applied >= tail)
         return MLKV_ABSENT;
-    result = collect_frames(self, into, &position, tail);
-    FAULT_POINT(APPLY_COLLECTED);
     uint64_t put = 0;
-    if (result == MLKV_OK)
-        result = collect_write(into, write, &put);
-    if (result == MLKV_OK)
-        result = store_write_set_position(write, position);
+    result = engine_put_frames(self, write, into, &(frame_source){read_living, log}, tail,
+                               &position, &put);
     atomic_fetch_add_explicit(&self->counters.records_applied, put, memory_order_relaxed);
     *ret_end = position.applied;
     *ret_more = position.applied < tail;
@@ -98,20 +112,10 @@ static int apply_once(engine *self, uint32_t timeout_ms, bool *ret_more)
         goto done;
     }
     FAULT_POINT(APPLY_PUT);
-    result = store_write_commit(write);
-    if (result == MLKV_OK) {
-        FAULT_POINT(APPLY_COMMITTED);
-        journal_raise_applied(engine_journal(self), end);
-        FAULT_POINT(APPLY_RAISED);
+    result = engine_store_commit_to(self, write, end);
+    if (result == MLKV_OK)
         atomic_fetch_add_explicit(&self->counters.batches_applied, 1, memory_order_relaxed);
-    } else if (result == MLKV_E_IO || result == MLKV_E_POISONED) {
-        journal_poison(engine_journal(self),
-                       mlkv_error_detail()); /* what the disk holds is unknown now */
-    }
-    shared_lock_release(journal_applier_lock(engine_journal(self)));
 done:
-    if (result == MLKV_E_POISONED) /* LMDB takes no more: neither may the journal */
-        journal_poison(engine_journal(self), mlkv_error_detail());
     collect_destroy(into);
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }
@@ -177,8 +181,7 @@ int engine_apply_until(engine *self, uint64_t position)
                          nearly up */
         else if (result == MLKV_E_BUSY)
             return error_set(MLKV_E_BUSY,
-                             "data.mdb: another process has been writing to it for %u ms; what was "
-                             "waited for is visible, and not known to be in LMDB",
+                             "data.mdb: another process has been writing to it for %u ms",
                              (unsigned)self->options.lock_timeout_ms);
         if (result != MLKV_OK && result != MLKV_E_BUSY)
             return result;

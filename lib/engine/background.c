@@ -2,8 +2,8 @@
  *
  * The applier moves frames into LMDB once the ring is a quarter full, or when something has waited
  * for IDLE_APPLY_MS; one process at a time (the journal's applier lock). The keeper syncs the
- * journal every sync_interval_ms, keeps an idle process caught up, and lets the cleaners work a
- * little. Both poll at intervals that no reader or writer pays for, and are woken early through
+ * journal every sync_interval_ms, keeps an idle process caught up, lets the cleaners work a
+ * little, and gives disk space back (space.c). Both poll at intervals that no reader or writer pays for, and are woken early through
  * conditions. Errors are not theirs to report: the next call that needs what failed meets it
  * itself. Locks: background_lock guards stopping and the conditions; none of the engine's other
  * locks is taken inside it.
@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/lock.h"
 
 #include <errno.h>
@@ -114,7 +115,7 @@ static void sync_if_due(engine *self, uint64_t *last_ns)
 static void clean_if_due(engine *self, uint64_t *last_ns, uint64_t *notes_ns)
 {
     uint64_t now = clock_monotonic_ns();
-    if (now - *last_ns < (uint64_t)CLEAN_INTERVAL_MS * 1000000 ||
+    if (self->options.quiet || now - *last_ns < (uint64_t)CLEAN_INTERVAL_MS * 1000000 ||
         journal_check(engine_journal(self)) != MLKV_OK)
         return;
     *last_ns = now;
@@ -156,10 +157,12 @@ static void *keeper_main(void *argument)
     engine *self = argument;
     uint64_t synced_ns = clock_monotonic_ns(), cleaned_ns = synced_ns, notes_ns = 0,
              checked_ns = synced_ns;
+    compact_state compaction = {0};
     prefaulted pages = {0};
     if (!self->options.read_only)
         pages.start = pages.reached = journal_tail(engine_journal(self));
     while (wait_for(self, &self->keeper_wake, KEEPER_POLL_MS, NULL)) {
+        ranks_bury(self->ranks);
         journal *log = engine_journal(self);
         if (log == NULL)
             continue;
@@ -171,6 +174,10 @@ static void *keeper_main(void *argument)
         prefault(self, &pages);
         sync_if_due(self, &synced_ns);
         clean_if_due(self, &cleaned_ns, &notes_ns);
+        if (!self->options.quiet && journal_check(log) == MLKV_OK) {
+            (void)engine_reclaim(self, 1);
+            engine_compact_if_due(self, &compaction);
+        }
         if (clock_monotonic_ns() - checked_ns > (uint64_t)NOTES_INTERVAL_MS * 1000000) {
             checked_ns = clock_monotonic_ns();
             (void)store_check_readers(self->store);
@@ -235,6 +242,7 @@ void engine_background_stop(engine *self)
 void engine_wake_applier(engine *self)
 {
     lock_take(&self->background_lock);
+    WATCH_POINT(HELD_WAKING);
     atomic_store(&self->applier_asked, true);
     (void)pthread_cond_signal(&self->applier_wake);
     lock_release(&self->background_lock);

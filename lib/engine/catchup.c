@@ -20,8 +20,10 @@
 #include "engine/engine.h"
 
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/lock.h"
+#include "base/record.h"
 
 #include <stdlib.h>
 
@@ -51,6 +53,7 @@ static void restart_at(engine *self, uint64_t position)
     reach(self, position);
     cache_reset(self->cache, position);
     pending_reset(self->pending, position);
+    ranks_reset(self->ranks);
     arrive(self, position);
 }
 
@@ -69,10 +72,47 @@ static int update_cache(cache *to, const journal_frame *frame)
     size_t offset = 0;
     journal_record record;
     int result;
-    while ((result = journal_next_record(frame, &offset, &record)) == MLKV_OK)
+    while ((result = journal_next_record(frame, &offset, &record)) == MLKV_OK) {
         cache_update(to, hash_key(record.key.data, record.key.size), record.key, record.value,
                      record.is_delete, frame->end, false);
+        WATCH_POINT(TAKE_CACHE);
+    }
     return result == MLKV_ABSENT ? MLKV_OK : result;
+}
+
+/* Classes whose ranks are asked for: members of sorted sets, fields of hashes. */
+static bool is_ranked(mlkv_slice key)
+{
+    const unsigned char class = *(const unsigned char *)key.data;
+    return class == RECORD_ORDER || class == RECORD_ELEMENT;
+}
+
+/* Counted trees: after everything else, which a reader of a tree does not look at before it knows that nothing moves. */
+static int update_ranks(ranks *to, const journal_frame *frame)
+{
+    size_t offset = 0;
+    journal_record record;
+    bool held = false;
+    int result;
+    if (!ranks_watch(to))
+        return MLKV_OK;
+    while ((result = journal_next_record(frame, &offset, &record)) == MLKV_OK)
+        if (is_ranked(record.key))
+            ranks_change(to, record.key, record.is_delete, &held);
+    ranks_changed(to, held);
+    return result == MLKV_ABSENT ? MLKV_OK : result;
+}
+
+static void update_ranks_own(ranks *to, const batch *records)
+{
+    bool held = false;
+    for (size_t i = 0; ranks_watch(to) && i < records->count; i++) {
+        const batch_entry *entry = &records->entries[i];
+        mlkv_slice key = batch_key(records, entry);
+        if (is_ranked(key))
+            ranks_change(to, key, entry->is_delete, &held);
+    }
+    ranks_changed(to, held);
 }
 
 static int take_frame(engine *self, const journal_frame *frame)
@@ -87,18 +127,39 @@ static int take_frame(engine *self, const journal_frame *frame)
         return result;
     reach(self, frame->end);
     result = add_to_pending(target, frame);
+    WATCH_POINT(TAKE_PENDING);
     if (result == MLKV_OK)
         result = update_cache(self->cache, frame);
+    if (result == MLKV_OK)
+        result = update_ranks(self->ranks, frame);
     if (result == MLKV_OK)
         arrive(self, frame->end);
     return result; /* an error cannot be: the frame was validated; the cursor stays, nothing is lost
                     */
 }
 
+/* The journal was retired: an opener recovered all of it into LMDB, and perhaps a batch that its
+ * writer died before announcing. Its own `applied` tells nothing of that. */
+static int take_retirement(engine *self)
+{
+    store_read *read = NULL;
+    store_position position = {0};
+    int result = store_read_begin(self->store, &read);
+    if (result == MLKV_OK)
+        result = store_read_position(read, &position);
+    store_read_end(read);
+    uint64_t tail = journal_tail(engine_journal(self));
+    if (result == MLKV_OK)
+        restart_at(self, position.applied > tail ? position.applied : tail);
+    return result;
+}
+
 /* The ring moved on without us. */
 static int take_overtaking(engine *self)
 {
     uint64_t applied = journal_applied(engine_journal(self));
+    if (journal_retiring(engine_journal(self)))
+        return take_retirement(self);
     if (applied <= engine_cursor(self))
         return error_set(MLKV_E_CORRUPT,
                          "journal: bytes at %llu are gone, but LMDB holds only %llu",
@@ -178,11 +239,13 @@ void engine_take_own(engine *self, const batch *records, uint64_t start, uint64_
             pending_add(self->pending, entry->hash, batch_key(records, entry),
                         start + FRAME_HEADER_SIZE + entry->offset);
         }
+        WATCH_POINT(TAKE_PENDING);
         for (size_t i = 0; i < records->count; i++) {
             const batch_entry *entry = &records->entries[i];
             cache_update(self->cache, entry->hash, batch_key(records, entry),
                          batch_value(records, entry), entry->is_delete, end, true);
         }
+        update_ranks_own(self->ranks, records);
         arrive(self, end);
     }
     lock_release(&self->catchup_lock);
@@ -194,7 +257,7 @@ int engine_refresh(engine *self)
     if (old != NULL && !journal_retired(old))
         return MLKV_OK;
     store_read *read = NULL;
-    store_identity identity;
+    store_identity identity = {0}; /* not read if what comes before it fails */
     store_position position;
     journal *fresh = NULL;
     pending *fresh_pending = NULL;
@@ -207,10 +270,14 @@ int engine_refresh(engine *self)
         result = store_read_position(read, &position);
     if (result == MLKV_OK)
         result = journal_open(self->path, identity.uuid, true, &fresh);
-    if (result == MLKV_E_PLATFORM && identity.clean)
-        result = MLKV_ABSENT; /* left behind by another machine or boot */
-    if (result == MLKV_OK && journal_retired(fresh))
-        result = MLKV_ABSENT; /* restarting just now: the old one still says everything */
+    bool at_rest = (result == MLKV_E_PLATFORM || result == MLKV_E_VERSION) && identity.clean;
+    if (at_rest || (result == MLKV_OK && journal_retired(fresh))) {
+        /* left behind by another machine, boot or version; or restarting just now: LMDB is all there
+         * is */
+        result = MLKV_ABSENT;
+        if (old != NULL && engine_cursor(self) < position.applied)
+            restart_at(self, position.applied);
+    }
     if (result == MLKV_OK)
         result = pending_create(fresh, &fresh_pending);
     if (result == MLKV_OK && (link = calloc(1, sizeof *link)) == NULL)

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -156,6 +157,16 @@ uint64_t collect_pages(const collected *self, uint64_t tree_pages)
 {
     uint64_t touched = self->count < tree_pages ? self->count : tree_pages;
     return touched + self->bytes / LEAF_FILL + self->overflow_pages;
+}
+
+/* n keys thrown at t pages hit t * (1 - e^(-n/t)) of them. */
+bool collect_fills(const collected *self, uint64_t tree_pages, uint64_t room)
+{
+    uint64_t fresh = self->overflow_pages + self->bytes / PAGE_SIZE;
+    if (self->count + fresh < room)
+        return false; /* each key a page of its own */
+    double pages = (double)tree_pages + 1;
+    return -pages * expm1(-(double)self->count / pages) + (double)fresh >= (double)room;
 }
 
 static int compare(const void *left, const void *right)

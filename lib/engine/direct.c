@@ -63,7 +63,9 @@ int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end)
     }
     result = engine_store_commit(self, write);
     if (result == MLKV_E_IO || result == MLKV_E_POISONED)
-        journal_poison(log, mlkv_error_detail()); /* what the disk holds is unknown now */
+        return error_set(MLKV_E_DURABILITY,
+                         "whether LMDB has the write shows when the store is opened again: %s",
+                         mlkv_error_detail());
     if (result != MLKV_OK)
         return result;
     FAULT_POINT(DIRECT_COMMITTED);

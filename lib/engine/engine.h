@@ -22,6 +22,7 @@
 #include "cache/cache.h"
 #include "codec/cell.h"
 #include "engine/batch.h"
+#include "engine/ranks.h"
 #include "journal/journal.h"
 #include "pending/pending.h"
 #include "store/store.h"
@@ -38,6 +39,7 @@ typedef struct {
     uint32_t sync_interval_ms, lock_timeout_ms;
     int durability;
     bool read_only, create, accept_loss, in_memory;
+    bool quiet; /* the keeper cleans nothing: what it would clean is being mended */
 } engine_options;
 
 /* Counters that mlkv_stats shows; relaxed atomics. */
@@ -62,6 +64,8 @@ struct engine {
     pending *_Atomic pending;
     cache *cache;
     liveness *liveness;
+    ranks *ranks;              /* counted trees, as of the cursor */
+    ranks_budget ranks_budget; /* theirs and those of this engine's snapshots */
 
     _Alignas(64) _Atomic uint64_t cursor;
     _Atomic uint64_t reaching;
@@ -74,6 +78,8 @@ struct engine {
                        commit; never inside another lock but the writer lock */
     pthread_mutex_t blob_lock; /* guards the range of blob ids */
     uint64_t blob_next, blob_end;
+    _Atomic uint64_t
+        waste_bytes; /* of blobs that this process let go since waste was last reclaimed */
 
     pthread_mutex_t background_lock; /* guards stopping and the conditions */
     pthread_cond_t applier_wake, keeper_wake;
@@ -150,7 +156,8 @@ void engine_prefetch(engine *self, mlkv_slice key);
  * the record that they point to. */
 void engine_prefetch_pending(engine *self, uint64_t hash, bool record);
 /* LMDB is ahead of the tail (its writer died between commit and marker) or shows an old commit:
- * mends both. Not with the writer lock held (that holder calls engine_mend). */
+ * mends both. A read-only engine waits until somebody did, for lock_timeout_ms: MLKV_E_RECOVERY. Not
+ * with the writer lock held (that holder calls engine_mend). */
 int engine_settle(engine *self);
 /* A snapshot of LMDB that fits `cursor` (R2): trimmed <= applied <= cursor. ENGINE_AGAIN if there
  * is none now. */
@@ -159,16 +166,30 @@ int engine_snapshot_at(engine *self, uint64_t cursor, store_read **ret_read);
 /* --- write.c --- */
 /* Takes the writer lock, repairs what a dead owner left, catches up. */
 int engine_write_begin(engine *self);
+int engine_write_begin_within(engine *self, uint32_t timeout_ms); /* not lock_timeout_ms */
 void engine_write_end(engine *self);
 /* Appends the batch as one frame (or directly, if it is too large), takes it in here. Under the
  * writer lock. *ret_end: the position to wait for. */
 int engine_commit(engine *self, batch *records, uint64_t *ret_end);
 /* Returns when everything below `position` is durable at this level. Without locks. */
 int engine_wait(engine *self, uint64_t position, int durability);
+/* The same for who wrote up to there: what he wrote is visible, so a failure is MLKV_E_DURABILITY. */
+int engine_wait_written(engine *self, uint64_t position, int durability);
 /* Slows a writer down while the ring is filling, and wakes the applier. Without locks. */
 void engine_throttle(engine *self);
 int engine_mend(engine *self); /* under the writer lock */
 int engine_check_writable(engine *self);
+
+/* --- changes.c --- */
+/* By what hash changes of this record are waited for (journal_watch_begin): records that belong to a
+ * life by that of its id. hash: the key's. */
+uint64_t engine_watch_hash(mlkv_slice key, uint64_t hash);
+/* After the commit and without the writer lock: wakes those who wait for one of these records. */
+void engine_notify(engine *self, const batch *records);
+typedef int (*engine_visitor)(void *context, mlkv_slice record_key);
+/* Visits the records of the frames in [*position, tail), and moves the position. What the visitor says
+ * other than 0 ends the walk. MLKV_ABSENT: what changed is not known; *position is the tail then. */
+int engine_changes(engine *self, uint64_t *position, engine_visitor visit, void *context);
 
 /* --- direct.c --- */
 int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end);
@@ -177,9 +198,23 @@ int engine_commit_direct(engine *self, batch *records, uint64_t *ret_end);
  * MLKV_E_BUSY: others had it for all of timeout_ms. */
 int engine_store_begin(engine *self, uint32_t timeout_ms, store_write **ret_write);
 int engine_store_commit(engine *self, store_write *write);
+/* The same with frames up to `applied` in it: the header is raised before the lock is released. */
+int engine_store_commit_to(engine *self, store_write *write, uint64_t applied);
 void engine_store_abort(engine *self, store_write *write);
+/* LMDB's last commit is on the disk (R7). These three poison the journal if the disk failed. */
+int engine_store_sync(engine *self);
 
 /* --- apply.c --- */
+typedef struct collected collected;
+/* Where frames are read: in the living ring, or in a dead journal's. */
+typedef struct {
+    int (*read)(const void *from, uint64_t position, uint64_t limit, journal_frame *ret_frame);
+    const void *from;
+} frame_source;
+/* Puts the frames from *position on, as many as one transaction may hold (options.batch_bytes) and
+ * at most up to `tail`, and the position behind them. *ret_put: records, without duplicates. */
+int engine_put_frames(engine *self, store_write *write, collected *into, const frame_source *source,
+                      uint64_t tail, store_position *position, uint64_t *ret_put);
 /* One LMDB transaction with frames of (applied, tail]; 0 also when there was nothing to do.
  * *ret_more: frames are left. MLKV_E_BUSY: others wrote to LMDB for all of lock_timeout_ms. */
 int engine_apply(engine *self, bool *ret_more);
@@ -190,7 +225,6 @@ int engine_apply_try(engine *self, bool *ret_more);
 int engine_apply_until(engine *self, uint64_t position);
 
 /* --- collect.c --- */
-typedef struct collected collected;
 int collect_create(collected **ret_collected);
 void collect_destroy(collected *self);
 /* Adds a frame's records. 0 or an error. */
@@ -198,6 +232,9 @@ int collect_add(collected *self, const journal_frame *frame);
 size_t collect_count(const collected *self);
 /* Pages that putting all of them may touch, at most, in a tree of tree_pages. */
 uint64_t collect_pages(const collected *self, uint64_t tree_pages);
+/* Whether it will probably write `room` pages or more of such a tree: if its keys lie anywhere in
+ * it. */
+bool collect_fills(const collected *self, uint64_t tree_pages, uint64_t room);
 /* Sorts what is left of them and puts it. *ret_records: how many. */
 int collect_write(collected *self, store_write *write, uint64_t *ret_records);
 
@@ -230,6 +267,25 @@ void engine_set_cleaner(engine_cleaner cleaner);
 /* Copies everything acknowledged before the call into the new or empty folder `path`. As
  * mlkv_backup. */
 int engine_backup(engine *self, const char *path);
+
+/* --- space.c --- */
+/* How many pages one batch may touch, so that the file stays near twice its live data. */
+uint64_t engine_room_pages(engine *self);
+/* This process let the last reference to so many bytes of blobs go. */
+void engine_note_waste(engine *self, uint64_t bytes);
+/* Deletes blobs that nobody refers to, if this process left more than `lag` times what is allowed.
+ * MLKV_ABSENT: it did not. Without locks. */
+int engine_reclaim(engine *self, unsigned lag);
+/* As mlkv_compact. */
+int engine_compact(engine *self, uint64_t *ret_freed);
+/* The keeper's: a few steps, if more is free on the disk than is needed. */
+typedef struct {
+    uint64_t below;
+    uint64_t next_ns;
+    uint32_t pause_ms;
+    bool refused; /* this file system cannot */
+} compact_state;
+void engine_compact_if_due(engine *self, compact_state *state);
 
 /* --- stats.c --- */
 int engine_stats(engine *self, mlkv_stats *ret_stats);

@@ -13,7 +13,8 @@
 
 int engine_memory_folder(char *ret_path, size_t size)
 {
-    const char *temporary = secure_getenv("TMPDIR"); /* a set-uid program does not put its data where its caller says */
+    const char *temporary =
+        secure_getenv("TMPDIR"); /* a set-uid program does not put its data where its caller says */
     const char *const places[] = {
         "/dev/shm", temporary != NULL && temporary[0] == '/' ? temporary : "/tmp", "/tmp"};
     int number = ENOENT;

@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,12 +35,14 @@ static size_t cgroup_memory(void)
                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         FILE *file = fopen(files[i], "re");
-        unsigned long long limit = 0;
+        char text[32] = "", *end = text;
         if (file == NULL)
             continue;
-        int got = fscanf(file, "%llu", &limit);
+        const char *line = fgets(text, sizeof text, file); /* a number, or "max" */
         (void)fclose(file);
-        if (got == 1)
+        errno = 0;
+        unsigned long long limit = line == NULL ? 0 : strtoull(line, &end, 10);
+        if (end != text && errno == 0)
             return (size_t)limit;
     }
     return 0;

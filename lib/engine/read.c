@@ -4,14 +4,19 @@
  * moved. R2: the LMDB snapshot is begun after the look into pending, and must satisfy trimmed <=
  * applied(snapshot) <= cursor: not older than what pending has let go, not newer than the cursor
  * that the operation stands on. Otherwise the state moved, and the caller begins again. No locks
- * here; engine_settle takes the writer lock, for the rare case that LMDB is ahead of the tail.
+ * here; engine_settle takes the writer lock, for the rare case that LMDB is ahead of the tail, and in
+ * a read-only engine waits for somebody who can.
  */
 #include "engine/engine.h"
 
 #include "base/buffer.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/hash.h"
+
+enum { POLL_US = 1000 };
 
 int engine_read_begin(engine *self, uint64_t *ret_cursor)
 {
@@ -50,6 +55,7 @@ int engine_snapshot_at(engine *self, uint64_t cursor, store_read **ret_read)
         store_read_end(read);
         return result;
     }
+    WATCH_POINT(READ_SNAPSHOT);
     *ret_read = read;
     return MLKV_OK;
 }
@@ -76,6 +82,7 @@ static int get_from_store(engine *self, uint64_t cursor, uint64_t hash, mlkv_sli
 int engine_get(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key, mlkv_buffer *ret_value)
 {
     uint64_t note = cache_note(self->cache, hash);
+    WATCH_POINT(READ_NOTED);
     int found = cache_get(self->cache, hash, key, ret_value);
     if (found == CACHE_HIT)
         return MLKV_OK;
@@ -93,6 +100,7 @@ int engine_get(engine *self, uint64_t cursor, uint64_t hash, mlkv_slice key, mlk
         if (found < 0)
             return found;
     }
+    WATCH_POINT(READ_PENDING);
     return get_from_store(self, cursor, hash, key, note, ret_value);
 }
 
@@ -111,10 +119,50 @@ void engine_prefetch_pending(engine *self, uint64_t hash, bool record)
         pending_prefetch(above, hash);
 }
 
+/* Whether LMDB is ahead of the tail: a batch too large for the ring is committed, its marker is not
+ * there yet. 1, 0, or an error. */
+static int is_ahead(engine *self)
+{
+    store_read *read = NULL;
+    store_position position = {0};
+    journal *log = engine_journal(self);
+    if (log == NULL)
+        return 0;
+    int result = store_read_begin(self->store, &read);
+    if (result == MLKV_OK)
+        result = store_read_position(read, &position);
+    store_read_end(read);
+    if (result != MLKV_OK)
+        return result;
+    return position.applied > journal_tail(log) && !journal_retired(log);
+}
+
+/* A read-only engine cannot append the marker that a dead writer left out: it waits for one who
+ * can. */
+static int await_writer(engine *self)
+{
+    uint64_t until_ns =
+        clock_monotonic_ns() + (uint64_t)self->options.lock_timeout_ms * UINT64_C(1000000);
+    for (;;) {
+        int ahead = is_ahead(self);
+        if (ahead <= 0)
+            return ahead;
+        if (clock_monotonic_ns() >= until_ns)
+            return error_set(MLKV_E_RECOVERY,
+                             "%s: a writer died, or was stopped, between two steps of a write, and "
+                             "none has gone on for %u ms",
+                             self->path, (unsigned)self->options.lock_timeout_ms);
+        clock_sleep_us(POLL_US);
+        int result = engine_refresh(self);
+        if (result != MLKV_OK)
+            return result;
+    }
+}
+
 int engine_settle(engine *self)
 {
     if (self->options.read_only)
-        return MLKV_OK; /* a writer will; until then the old state is what everybody sees */
+        return await_writer(self);
     int result = engine_write_begin(self);
     if (result != MLKV_OK)
         return result;

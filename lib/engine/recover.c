@@ -22,6 +22,8 @@
 #include "base/random.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,35 +76,29 @@ static const char *mismatch(const found_state *found)
                : NULL;
 }
 
+static int read_dead(const void *from, uint64_t position, uint64_t limit, journal_frame *ret_frame)
+{
+    (void)limit;
+    return journal_scan_frame((journal_scan *)(uintptr_t)from, position, ret_frame);
+}
+
+/* As many of the dead journal's frames as one transaction takes. */
 static int apply_batch(engine *self, journal_scan *scan, uint64_t tail, found_state *found)
 {
     store_write *write = NULL;
     collected *into = NULL;
-    store_info info;
     uint64_t put;
     int result = collect_create(&into);
     if (result == MLKV_OK)
-        result = store_get_info(self->store, &info);
-    while (result == MLKV_OK && found->position.applied < tail &&
-           collect_pages(into, info.tree_pages) < self->options.batch_bytes / 4096) {
-        journal_frame frame;
-        result = journal_scan_frame(scan, found->position.applied, &frame);
-        if (result == MLKV_OK)
-            result = collect_add(into, &frame);
-        if (result == MLKV_OK)
-            found->position = (store_position){frame.end, frame.next_id, frame.checksum};
-    }
-    if (result == MLKV_OK)
         result = store_write_begin(self->store, &write);
+    if (result == MLKV_OK)
+        result = engine_put_frames(self, write, into, &(frame_source){read_dead, scan}, tail,
+                                   &found->position, &put);
     if (result == MLKV_OK) {
-        result = collect_write(into, write, &put);
-        if (result == MLKV_OK)
-            result = store_write_set_position(write, found->position);
-        if (result == MLKV_OK)
-            result = store_write_commit(write);
-        else
-            store_write_abort(write);
+        result = store_write_commit(write);
+        write = NULL;
     }
+    store_write_abort(write);
     collect_destroy(into);
     return result;
 }
@@ -184,6 +180,12 @@ static int recover(engine *self)
     if (result < 0 && !self->options.accept_loss)
         return result;
     found.has_header = result == MLKV_OK;
+    if (found.has_header && !found.identity.clean) {
+        result = journal_check_header(&found.header);
+        if (result != MLKV_OK && !self->options.accept_loss)
+            return result;
+        found.has_header = result == MLKV_OK;
+    }
     const char *why = mismatch(&found);
     if (why != NULL && !self->options.accept_loss)
         return error_set(MLKV_E_MISMATCH, "%s: %s (MLKV_ACCEPT_LOSS opens it with what LMDB holds)",
@@ -209,7 +211,7 @@ static int recover(engine *self)
 static int open_journal(engine *self)
 {
     store_read *read = NULL;
-    store_identity identity;
+    store_identity identity = {0}; /* not read if what comes before it fails */
     journal *log = NULL;
     pending *above = NULL;
     int result = store_read_begin(self->store, &read);
@@ -218,10 +220,10 @@ static int open_journal(engine *self)
     store_read_end(read);
     if (result == MLKV_OK)
         result = journal_open(self->path, identity.uuid, self->options.read_only, &log);
-    if ((result == MLKV_ABSENT || result == MLKV_E_PLATFORM) && self->options.read_only &&
-        identity.clean)
-        return MLKV_OK; /* LMDB is all there is; a journal that another machine or boot left behind
-                           says nothing */
+    if ((result == MLKV_ABSENT || result == MLKV_E_PLATFORM || result == MLKV_E_VERSION) &&
+        self->options.read_only && identity.clean)
+        return MLKV_OK; /* LMDB is all there is; a journal that another machine, boot or version left
+                           behind says nothing */
     if (result == MLKV_ABSENT)
         result = error_set(MLKV_E_MISMATCH,
                            "%s: other processes have it open, but its journal is gone", self->path);
@@ -256,6 +258,37 @@ static int check_readable(engine *self, bool alone)
     return result;
 }
 
+static bool lacks_data(const engine *self)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    int size = snprintf(path, sizeof path, "%s/data.mdb", self->path);
+    return size > 0 && (size_t)size < sizeof path && lstat(path, &status) != 0 && errno == ENOENT;
+}
+
+/* What is not to be created must be there, before anything is made beside it. */
+static int check_there(const engine *self)
+{
+    if (access(self->path, F_OK) != 0)
+        return error_set(MLKV_E_ABSENT_STORE, "there is no folder %s", self->path);
+    return lacks_data(self) ? error_set(MLKV_E_ABSENT_STORE, "there is no store in %s", self->path)
+                            : MLKV_OK;
+}
+
+/* Alone, and about to make data.mdb: not where the journal of a store that was used is all that is
+ * left of it. */
+static int check_unused(const engine *self)
+{
+    journal_header header;
+    if (self->options.accept_loss || !lacks_data(self) ||
+        journal_read_header(self->path, &header) != MLKV_OK || header.tail == 0)
+        return MLKV_OK;
+    return error_set(MLKV_E_MISMATCH,
+                     "%s: data.mdb is missing, and the journal of a store that was used is there "
+                     "(MLKV_ACCEPT_LOSS makes a new store)",
+                     self->path);
+}
+
 static int make_folder(const engine *self)
 {
     if (!self->options.create || mkdir(self->path, 0700) == 0 || errno == EEXIST)
@@ -263,20 +296,46 @@ static int make_folder(const engine *self)
     return error_set_system(errno, "cannot make the folder %s", self->path);
 }
 
+static int enter_gate(void *context)
+{
+    engine *self = context;
+    return liveness_gate_enter(self->liveness, self->options.lock_timeout_ms);
+}
+
+static void leave_gate(void *context)
+{
+    engine *self = context;
+    liveness_gate_leave(self->liveness);
+}
+
+static int create_ranks(engine *self)
+{
+    enum { TREES = 2 }; /* times the cache: what 10 million short members take, with the default */
+    self->ranks_budget.bytes_max = TREES * self->options.cache_bytes;
+    self->ranks = ranks_create(&self->ranks_budget, true);
+    return self->ranks != NULL ? MLKV_OK : error_set_memory("a store");
+}
+
 static int open_parts(engine *self)
 {
     bool alone = false;
     int result = make_folder(self);
-    if (result == MLKV_OK && !self->options.create && access(self->path, F_OK) != 0)
-        result = error_set(MLKV_E_ABSENT_STORE, "there is no folder %s", self->path);
+    if (result == MLKV_OK && !self->options.create)
+        result = check_there(self);
     if (result == MLKV_OK)
         result = liveness_enter(self->path, self->options.read_only, self->options.lock_timeout_ms,
                                 &self->liveness, &alone);
+    if (result == MLKV_OK && !alone)
+        result = journal_check_version(self->path); /* before anything of theirs is touched */
+    if (result == MLKV_OK && alone && !self->options.read_only)
+        result = check_unused(self);
     if (result == MLKV_OK)
-        result =
-            store_open(self->path, self->options.create, self->options.read_only, &self->store);
+        result = store_open_gated(self->path, self->options.create, self->options.read_only,
+                                  &(store_gate){enter_gate, leave_gate, self}, &self->store);
     if (result == MLKV_OK)
         result = cache_create(self->options.cache_bytes, &self->cache);
+    if (result == MLKV_OK)
+        result = create_ranks(self);
     if (result == MLKV_OK && self->options.read_only)
         result = check_readable(self, alone);
     if (result == MLKV_OK && alone && !self->options.read_only)
@@ -294,11 +353,13 @@ static void free_parts(engine *self)
     journal_close(engine_journal(self));
     engine_free_retired(self);
     cache_destroy(self->cache);
+    ranks_destroy(self->ranks);
     store_close(self->store);
     liveness_leave(self->liveness);
     mlkv_buffer_free(&self->frame_buffer);
     self->store = NULL;
     self->cache = NULL;
+    self->ranks = NULL;
     self->liveness = NULL;
     atomic_store(&self->journal, NULL);
     atomic_store(&self->pending, NULL);
@@ -346,6 +407,21 @@ static int close_clean(engine *self)
     return result;
 }
 
+/* Whether LMDB is still of this journal's generation, and not clean: MLKV_ABSENT if not. */
+static int is_ours(engine *self)
+{
+    store_read *read = NULL;
+    store_identity identity = {.clean = true};
+    int result = store_read_begin(self->store, &read);
+    if (result == MLKV_OK)
+        result = store_read_identity(read, &identity);
+    store_read_end(read);
+    if (result != MLKV_OK)
+        return result;
+    bool ours = !identity.clean && identity.generation == journal_generation(engine_journal(self));
+    return ours ? MLKV_OK : MLKV_ABSENT;
+}
+
 static int close_writable(engine *self)
 {
     journal *log = engine_journal(self);
@@ -355,9 +431,20 @@ static int close_writable(engine *self)
     result = liveness_try_alone(self->liveness);
     if (result == MLKV_OK)
         return close_clean(self);
-    if (result == MLKV_ABSENT)
-        return engine_wait(self, journal_tail(log), MLKV_SYNC);
-    return result;
+    if (result != MLKV_ABSENT)
+        return result;
+    result = engine_wait(self, journal_tail(log), MLKV_SYNC);
+    FAULT_POINT(CLOSE_OTHERS);
+    /* The others may be closing, too, each seeing the other: who leaves asks once more, when it is
+     * not counted any longer. Of those that leave together exactly one finds itself alone. */
+    int resigned = liveness_resign(self->liveness);
+    if (resigned == MLKV_OK)
+        resigned = is_ours(self);
+    if (resigned == MLKV_OK)
+        resigned = close_clean(self);
+    return resigned == MLKV_ABSENT
+               ? result /* somebody goes on, or came and took the journal's place */
+               : resigned;
 }
 
 int engine_close(engine *self)

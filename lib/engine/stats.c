@@ -23,7 +23,10 @@ int engine_stats(engine *self, mlkv_stats *ret_stats)
 {
     cache_info cached;
     store_info stored;
+    store_space space;
     int result = store_get_info(self->store, &stored);
+    if (result == MLKV_OK)
+        result = store_get_space(self->store, &space);
     if (result != MLKV_OK)
         return result;
     cache_get_info(self->cache, &cached);
@@ -46,6 +49,8 @@ int engine_stats(engine *self, mlkv_stats *ret_stats)
         .store_bytes = stored.used_bytes,
         .keys = ret_stats->keys,
         .blobs_written = count(&counters->blobs_written),
+        .store_disk_bytes = space.disk_bytes,
+        .store_free_bytes = space.free_bytes,
     };
     add_journal(self, &stats);
     *ret_stats = stats;

@@ -30,6 +30,15 @@ int engine_check_writable(engine *self)
     return journal_check(engine_journal(self));
 }
 
+/* The one place where LMDB's failures stop the journal: after a disk's error nobody knows what the
+ * disk holds, and an environment that LMDB gave up takes no more. */
+static int judge(engine *self, int result)
+{
+    if (result == MLKV_E_IO || result == MLKV_E_POISONED)
+        journal_poison(engine_journal(self), mlkv_error_detail());
+    return result;
+}
+
 int engine_store_begin(engine *self, uint32_t timeout_ms, store_write **ret_write)
 {
     shared_lock *gate = journal_applier_lock(engine_journal(self));
@@ -40,22 +49,39 @@ int engine_store_begin(engine *self, uint32_t timeout_ms, store_write **ret_writ
     if (result < 0)
         return result;
     result = store_write_begin(self->store, ret_write); /* LMDB mends what a dead owner left */
+    if (result == MLKV_E_POISONED)
+        (void)judge(self, result);
     if (result != MLKV_OK)
         shared_lock_release(gate);
     return result;
 }
 
-int engine_store_commit(engine *self, store_write *write)
+int engine_store_commit_to(engine *self, store_write *write, uint64_t applied)
 {
-    int result = store_write_commit(write);
+    int result = judge(self, store_write_commit(write));
+    if (result == MLKV_OK && applied != 0) {
+        FAULT_POINT(APPLY_COMMITTED);
+        journal_raise_applied(engine_journal(self), applied);
+        FAULT_POINT(APPLY_RAISED);
+    }
     shared_lock_release(journal_applier_lock(engine_journal(self)));
     return result;
+}
+
+int engine_store_commit(engine *self, store_write *write)
+{
+    return engine_store_commit_to(self, write, 0);
 }
 
 void engine_store_abort(engine *self, store_write *write)
 {
     store_write_abort(write);
     shared_lock_release(journal_applier_lock(engine_journal(self)));
+}
+
+int engine_store_sync(engine *self)
+{
+    return judge(self, store_sync(self->store));
 }
 
 /* LMDB's position as its last commit has it: asked in a write transaction, because after a death
@@ -79,7 +105,7 @@ int engine_mend(engine *self)
     if (result != MLKV_OK)
         return result;
     if (position.applied > journal_applied(log))
-        result = store_sync(self->store);
+        result = engine_store_sync(self);
     if (result == MLKV_OK)
         result = journal_take_over(log, position.applied);
     if (result != MLKV_OK)
@@ -90,10 +116,15 @@ int engine_mend(engine *self)
 
 int engine_write_begin(engine *self)
 {
+    return engine_write_begin_within(self, self->options.lock_timeout_ms);
+}
+
+int engine_write_begin_within(engine *self, uint32_t timeout_ms)
+{
     int result = engine_check_writable(self);
     if (result != MLKV_OK)
         return result;
-    int taken = journal_lock(engine_journal(self), self->options.lock_timeout_ms);
+    int taken = journal_lock(engine_journal(self), timeout_ms);
     if (taken < 0)
         return taken;
     FAULT_POINT(WRITE_LOCKED);
@@ -167,6 +198,14 @@ int engine_wait(engine *self, uint64_t position, int durability)
     if (durability == MLKV_STORE || durability == MLKV_SYNC)
         return engine_apply_until(self, position);
     return MLKV_OK;
+}
+
+int engine_wait_written(engine *self, uint64_t position, int durability)
+{
+    if (engine_wait(self, position, durability) == MLKV_OK)
+        return MLKV_OK;
+    return error_set(MLKV_E_DURABILITY, "the write is visible, and not known to be durable: %s",
+                     mlkv_error_detail());
 }
 
 void engine_throttle(engine *self)

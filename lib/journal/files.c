@@ -22,6 +22,7 @@
  */
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "journal/frame.h"
 
 #include <errno.h>
@@ -126,6 +127,20 @@ static uint64_t identity_checksum(const journal_identity *identity)
     return hash_checksum(identity, offsetof(journal_identity, checksum), JOURNAL_MAGIC);
 }
 
+static int other_version(uint32_t version, const char *what)
+{
+    return error_set(MLKV_E_VERSION,
+                     HEAD_NAME ": of protocol %u; this library, %s, speaks protocol %u%s",
+                     (unsigned)version, mlkv_version(), (unsigned)JOURNAL_VERSION, what);
+}
+
+/* Whether the constant part is whole, whichever version wrote it. */
+static bool identity_whole(const journal_identity *identity)
+{
+    return identity->magic == JOURNAL_MAGIC && identity->checksum == identity_checksum(identity) &&
+           identity->head_size == JOURNAL_HEAD_SIZE && ring_size_valid(identity->ring_bytes);
+}
+
 /* What makes a head's constant part ours and whole, in the order in which it can be believed. 0,
  * MLKV_ABSENT (not one of ours), MLKV_E_VERSION, MLKV_E_CORRUPT. */
 static int check_identity(const journal_identity *identity)
@@ -133,12 +148,10 @@ static int check_identity(const journal_identity *identity)
     if (identity->magic != JOURNAL_MAGIC)
         return error_set(MLKV_ABSENT, HEAD_NAME ": not a journal's header");
     if (identity->version != JOURNAL_VERSION)
-        return error_set(MLKV_E_VERSION, HEAD_NAME ": version %u, this library reads %u",
-                         (unsigned)identity->version, (unsigned)JOURNAL_VERSION);
-    if (identity->checksum != identity_checksum(identity) ||
-        identity->head_size != JOURNAL_HEAD_SIZE || !ring_size_valid(identity->ring_bytes))
-        return error_set(MLKV_E_CORRUPT, HEAD_NAME ": the constant part is damaged");
-    return 0;
+        return other_version(identity->version, "");
+    return identity_whole(identity)
+               ? 0
+               : error_set(MLKV_E_CORRUPT, HEAD_NAME ": the constant part is damaged");
 }
 
 /* Reads the whole head with read(2): for a journal that may be dead, and damaged. */
@@ -208,11 +221,12 @@ int journal_read_header(const char *folder, journal_header *ret_header)
     int result = read_head(folder, &head);
     if (result == MLKV_E_CORRUPT)
         return MLKV_ABSENT; /* none of ours that can be believed; the detail says why */
-    if (result != 0)
+    if (result != 0 && (result != MLKV_E_VERSION || !identity_whole(&head.identity)))
         return result;
     if (!position_valid(&head, head.tail) || !position_valid(&head, head.applied))
         return error_set(MLKV_ABSENT, HEAD_NAME ": its positions are none");
     *ret_header = (journal_header){
+        .version = head.identity.version,
         .generation = head.identity.generation,
         .base = head.identity.base,
         .tail = head.tail,
@@ -222,6 +236,21 @@ int journal_read_header(const char *folder, journal_header *ret_header)
     };
     memcpy(ret_header->uuid, head.identity.uuid, sizeof ret_header->uuid);
     return 0;
+}
+
+int journal_check_version(const char *folder)
+{
+    journal_head head;
+    return read_head(folder, &head) == MLKV_E_VERSION ? MLKV_E_VERSION : 0;
+}
+
+int journal_check_header(const journal_header *header)
+{
+    if (header->version == JOURNAL_VERSION)
+        return 0;
+    return other_version(header->version,
+                         ", and the store was not closed: open it with a library that speaks the "
+                         "former, and close it");
 }
 
 /* --- creating --- */
@@ -247,11 +276,19 @@ static zeroed_range plan_zeroing(const char *folder, bool log_kept, uint64_t bas
     return none;
 }
 
+/* The clock word of the head that is replaced, if it is this store's. */
+static uint64_t old_clock(const char *folder, const unsigned char uuid[16])
+{
+    journal_head old;
+    return read_head(folder, &old) == 0 && memcmp(old.identity.uuid, uuid, 16) == 0 ? old.clock : 0;
+}
+
 /* Fills a new, zeroed head. */
 static int fill_head(journal_head *head, const journal_identity *identity, uint64_t next_id,
-                     zeroed_range zeroed)
+                     uint64_t clock, zeroed_range zeroed)
 {
     uint64_t base = identity->base;
+    head->clock = clock;
     head->identity = *identity;
     head->tail = head->reserved = head->applied = head->synced = base;
     head->next_id = next_id;
@@ -267,11 +304,13 @@ static int fill_head(journal_head *head, const journal_identity *identity, uint6
     return result;
 }
 
-/* Invariant 4. Whatever stands there and is no head of ours has no readers either. */
+/* Invariant 4. Whatever stands there and is no head of ours, of any version, has no readers either.
+ */
 static void retire_head(const char *folder)
 {
     journal_head copy;
-    if (read_head(folder, &copy) != 0)
+    int result = read_head(folder, &copy);
+    if (result != 0 && (result != MLKV_E_VERSION || !identity_whole(&copy.identity)))
         return;
     int fd = journal_open_file(folder, HEAD_NAME, O_RDWR);
     void *map = fd < 0 ? MAP_FAILED
@@ -357,7 +396,7 @@ static int make_head(const char *folder, const journal_identity *identity, uint6
     if (head == MAP_FAILED) {
         result = error_set_system(errno, "mapping %s/" HEAD_NAME, folder);
     } else {
-        result = fill_head(head, identity, next_id, zeroed);
+        result = fill_head(head, identity, next_id, old_clock(folder, identity->uuid), zeroed);
         (void)munmap(head, JOURNAL_HEAD_SIZE);
     }
     if (result != 0) {
@@ -365,6 +404,7 @@ static int make_head(const char *folder, const journal_identity *identity, uint6
         return result;
     }
     retire_head(folder);
+    FAULT_POINT(RECOVER_RETIRED);
     return publish(fd, folder, HEAD_NAME);
 }
 

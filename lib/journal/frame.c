@@ -19,6 +19,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/fault.h"
 
 #include <assert.h>
 
@@ -111,6 +112,7 @@ int journal_read_frame(const journal *self, uint64_t position, uint64_t limit, m
     result = buffer_reserve(buffer, payload_size);
     if (result != 0)
         return result;
+    WATCH_POINT(RING_PEEKED);
     words_load(buffer->data, ring_at(self, position) + FRAME_HEADER_SIZE, payload_size);
     if (ring_overtaken(self, position))
         return MLKV_ABSENT;
@@ -268,6 +270,7 @@ int journal_get_record(const journal *self, uint64_t position, mlkv_slice key,
         if (result != 0)
             return result;
     }
+    WATCH_POINT(RING_PEEKED);
     if (header.value_size != 0)
         shared_load_behind(ret_value->data, record, FRAME_RECORD_HEADER_SIZE + key.size,
                            header.value_size);
@@ -283,6 +286,7 @@ int journal_get_record_key(const journal *self, uint64_t position, unsigned char
     record_header header = peek_record_header(self, position);
     if (!record_header_valid(header, self->ring_bytes / JOURNAL_FRAME_PARTS))
         return ring_overtaken(self, position) ? JOURNAL_LOST : corrupt_record(position);
+    WATCH_POINT(RING_PEEKED);
     words_load(ret_key, ring_at(self, position) + FRAME_RECORD_HEADER_SIZE, header.key_size);
     if (ring_overtaken(self, position))
         return JOURNAL_LOST;

@@ -4,7 +4,7 @@
  * journal.head, one page, little-endian (offset, size, name):
  *
  *      0   8  magic "mlkvjrnl"          constant from here ...
- *      8   4  version of this layout
+ *      8   4  protocol: the version of this layout, and of all that is done through it
  *     12   4  sizeof(pthread_mutex_t): the locks' form
  *     16   4  page size
  *     20   4  size of this file
@@ -24,6 +24,14 @@
  *   1024  40  applier lock
  *   1152  40  sync lock
  *   1216   8  sync round (4): the futex that waiters for durability sleep on; woken (4)
+ *   1280  24  clock: the latest time that anybody acted on (ms since 1970 in 48 bits, 16 of check above);
+ *             expiry due, expiry notes: when to look for what expires next
+ *   1408  12  watch epoch: when somebody waited for a change last (4); watch round: the futex (4); watch any (4)
+ *   1536 1024 watch stamps: for each of 512 sets of records, the epoch (2) in which one was waited for last
+ *
+ * The constant part, and where `retired`, tail, reserved and applied stand, are the same in every
+ * version: by them a library of one version tells whether a store that another one left is complete,
+ * and retires its journal.
  *
  * Words that different processes write stand 128 bytes apart, not 64: processors fetch lines in
  * pairs. What only the holder of the writer lock touches stands together, so that a change of
@@ -52,14 +60,22 @@
 #include "base/words.h"
 #include "journal/journal.h"
 
+#if !defined(MLKV_FAULTS) || !defined(MLKV_PROTOCOL_TEST) /* a test's second build */
+#undef MLKV_PROTOCOL_TEST
+#define MLKV_PROTOCOL_TEST 1
+#endif
+
 enum {
-    JOURNAL_VERSION = 1,
+    /* The protocol: the bytes of the journal's files, and what living processes do to each other
+     * through them. Who speaks another one does not come in. */
+    JOURNAL_VERSION = MLKV_PROTOCOL_TEST,
     JOURNAL_HEAD_SIZE = 4096,
     JOURNAL_BLOCK_SIZE = 4096, /* what O_DIRECT wants aligned, on every disk we know */
     JOURNAL_LINE_SIZE = 128,
     JOURNAL_REASON_SIZE = 128,
     JOURNAL_RING_SIZE_MIN = 64 * 1024, /* the largest page size, so that it can be mapped twice */
-    JOURNAL_FRAME_PARTS = 4,           /* a frame takes at most this part of the ring */
+    JOURNAL_WATCH_STAMPS = 512,
+    JOURNAL_FRAME_PARTS = 4, /* a frame takes at most this part of the ring */
 };
 
 #define JOURNAL_MAGIC         UINT64_C(0x6c6e726a766b6c6d) /* "mlkvjrnl" */
@@ -116,7 +132,15 @@ typedef struct {
     _Alignas(JOURNAL_LINE_SIZE) shared_lock sync_lock;
     _Alignas(64) uint32_t sync_round;
     uint32_t sync_woken; /* how many slept on it when it was raised last */
-    _Alignas(JOURNAL_LINE_SIZE) unsigned char rest[JOURNAL_HEAD_SIZE - 1280];
+    _Alignas(JOURNAL_LINE_SIZE) uint64_t clock;
+    int64_t expiry_due;
+    uint64_t expiry_notes;
+    _Alignas(JOURNAL_LINE_SIZE) uint32_t watch_epoch;
+    uint32_t watch_round;
+    uint32_t watch_any; /* as watch_epoch, for those who wait for any change */
+    _Alignas(JOURNAL_LINE_SIZE) uint16_t watch_stamps[JOURNAL_WATCH_STAMPS];
+    _Alignas(
+        JOURNAL_LINE_SIZE) unsigned char rest[JOURNAL_HEAD_SIZE - 1536 - 2 * JOURNAL_WATCH_STAMPS];
 } journal_head;
 
 _Static_assert(sizeof(journal_head) == JOURNAL_HEAD_SIZE, "the header file's layout");
@@ -132,7 +156,10 @@ _Static_assert(sizeof(shared_lock) == 40 && offsetof(journal_head, epoch) == 936
 _Static_assert(offsetof(journal_head, writer_lock) == 896 && offsetof(journal_head, chain) == 960 &&
                    offsetof(journal_head, applier_lock) == 1024 &&
                    offsetof(journal_head, sync_lock) == 1152 &&
-                   offsetof(journal_head, sync_round) == 1216,
+                   offsetof(journal_head, sync_round) == 1216 &&
+                   offsetof(journal_head, clock) == 1280 &&
+                   offsetof(journal_head, watch_epoch) == 1408 &&
+                   offsetof(journal_head, watch_stamps) == 1536,
                "the header file's layout");
 
 typedef struct {

@@ -35,6 +35,11 @@ bool journal_retired(const journal *self)
     return __atomic_load_n(&self->head->retired, __ATOMIC_ACQUIRE) != 0;
 }
 
+bool journal_retiring(const journal *self)
+{
+    return journal_retired(self) || journal_reserved(self) == RESERVED_RETIRED;
+}
+
 uint64_t journal_tail(const journal *self)
 {
     return __atomic_load_n(&self->head->tail, __ATOMIC_ACQUIRE);

@@ -24,18 +24,27 @@ typedef struct journal journal;
 /* --- files.c: opening, creating --- */
 
 typedef struct {
+    uint32_t
+        version; /* the protocol; of the words below those of another one can be believed, too */
     unsigned char uuid[16];
     uint64_t generation;
     uint64_t base;    /* where this generation began */
     uint64_t tail;    /* as the header says: a hint only, after a crash */
     uint64_t applied; /* as the header says */
-    uint64_t synced;  /* the same: frames up to here were durable in journal.log when it was written */
+    uint64_t
+        synced; /* the same: frames up to here were durable in journal.log when it was written */
     uint64_t ring_bytes;
 } journal_header;
 
 /* What the header file of a possibly dead journal says. MLKV_ABSENT: there is none, or it is none
- * of ours (the detail says which). MLKV_E_VERSION, or a system's error. */
+ * of ours (the detail says which). MLKV_E_VERSION: of another protocol, and damaged; or a system's
+ * error. */
 int journal_read_header(const char *folder, journal_header *ret_header);
+/* Beside others that are alive: 0 if a journal is there that speaks this protocol, or none is there;
+ * MLKV_E_VERSION names both. */
+int journal_check_version(const char *folder);
+/* MLKV_E_VERSION for a journal of another protocol that was not closed, 0 for one of this. */
+int journal_check_header(const journal_header *header);
 
 /* Whether ring and log are there with the size they were made with, which no death and no power cut
  * changes. MLKV_E_MISMATCH names the one that somebody removed, cut or replaced. */
@@ -66,6 +75,8 @@ uint64_t journal_generation(const journal *self);
  * before the rename, and raises its `reserved` above everything, so that a read-only process finds
  * every ring byte overtaken (all of them are in LMDB by then) and opens the new one. */
 bool journal_retired(const journal *self);
+/* The same, or about to be: its `reserved` tells already. Looks at a word that writers change. */
+bool journal_retiring(const journal *self);
 
 /* --- positions (acquire loads; raises are monotonic) --- */
 uint64_t journal_tail(const journal *self);
@@ -78,6 +89,22 @@ void journal_raise_applied(journal *self, uint64_t position); /* never above tai
  * recovery never gives one twice. */
 uint64_t journal_take_ids(journal *self, uint64_t n); /* the first of n */
 uint64_t journal_next_id(const journal *self);
+
+/* --- clock.c: wall time that does not go back for what expired (R11) --- */
+/* The latest time, in ms since 1970, at which somebody found something expired; 0: none. It outlives
+ * the death of all processes, and journal_create carries it over. */
+int64_t journal_clock(const journal *self);
+void journal_raise_clock(journal *self, int64_t now_ms);
+/* Takes it back from `seen` to now_ms, once nothing is left that was due by then. */
+void journal_lower_clock(journal *self, int64_t seen, int64_t now_ms);
+/* When something expires next, at the earliest (0: not known, look now), and how often that was
+ * noted. Hints; changed under the writer lock, but for journal_expiry_note_due. */
+int64_t journal_expiry_due(const journal *self);
+uint64_t journal_expiry_notes(const journal *self);
+void journal_expiry_note(journal *self,
+                         int64_t at_ms); /* a record that expires then is being put */
+void journal_expiry_note_due(journal *self, int64_t at_ms); /* lowers it, without a note */
+void journal_expiry_set_due(journal *self, int64_t at_ms);
 
 /* --- the writer lock (R10: an epoch for each taking) --- */
 /* LOCK_TAKEN, LOCK_OWNER_DIED (the caller repairs: engine), MLKV_E_BUSY, MLKV_E_POISONED (stopped).
@@ -189,6 +216,21 @@ int journal_sync(journal *self, uint64_t position, uint32_t timeout_ms);
 /* False on tmpfs, where sync has no meaning and means `store`. */
 bool journal_sync_is_durable(const journal *self);
 
+/* --- watch.c: waiting for a change --- */
+enum { JOURNAL_WATCH_MAX_MS = 3000 }; /* a wait ends after so long, to be begun again */
+/* Says that somebody waits for a change of records with these hashes, for the next JOURNAL_WATCH_MAX_MS;
+ * any: for any change at all. What changes after this ends journal_watch_wait. Returns the round. A
+ * read-only journal cannot say so: it has to look again and again. */
+uint32_t journal_watch_begin(journal *self, const uint64_t *hashes, size_t n, bool any);
+/* Sleeps until something waited for may have changed since journal_watch_begin, or timeout_ms, at most
+ * JOURNAL_WATCH_MAX_MS, have passed. */
+void journal_watch_wait(journal *self, uint32_t round, const uint64_t *hashes, size_t n, bool any,
+                        uint32_t timeout_ms);
+/* After a frame became visible: whether anybody waits at all. */
+bool journal_watched(const journal *self);
+/* Wakes those who wait for one of these, or, with hashes NULL, everybody. */
+void journal_watch_notify(journal *self, const uint64_t *hashes, size_t n);
+
 /* --- scan.c: recovery (alone in the store) --- */
 typedef struct journal_scan journal_scan;
 /* Opens ring and log of a dead journal and scans each from `from` while position, generation, chain
@@ -217,10 +259,17 @@ int liveness_share(liveness *self);
 /* Tries shared -> exclusive: 0 if no other process is alive, MLKV_ABSENT if some is. For the last
  * close. */
 int liveness_try_alone(liveness *self);
+/* The second try of who leaves: gives the shared lock up, then asks for the exclusive one. 0: alone,
+ * but others may have come and gone in between; MLKV_ABSENT: not alone, and holds nothing now. */
+int liveness_resign(liveness *self);
 /* This opener's session number (random, > 0), whose lock it holds until it ends. */
 uint64_t liveness_session(const liveness *self);
 /* Whether that session still lives, in any process. Own session: true. */
 bool liveness_session_alive(liveness *self, uint64_t session);
+/* The gate in front of LMDB's table of readers, for all processes and threads, read-only ones
+ * included. 0 or MLKV_E_BUSY. */
+int liveness_gate_enter(liveness *self, uint32_t timeout_ms);
+void liveness_gate_leave(liveness *self);
 void liveness_leave(liveness *self);
 /* In a forked child: closes the descriptor (OFD locks stay with the parent). */
 void liveness_abandon(liveness *self);

@@ -6,7 +6,11 @@
  *   1               the gate: held exclusively by a writing opener while it enters
  *   2 .. 2^61 - 1   sessions: each held exclusively by the writing opener of that number
  *
- * Read-only openers hold nothing and only look: they must not keep a writer from recovering, and
+ * The gate in front of LMDB's table of readers is a lock of another kind (flock) on the whole file,
+ * which does not meet those, because a read-only descriptor can take it, too. Threads of a process
+ * share it, so they pass a lock of their own first.
+ *
+ * Read-only openers hold none of the bytes and only look: they must not keep a writer from recovering, and
  * what they have mapped is retired by whoever replaces it (files.c).
  *
  * The locks are open-file-description locks: they belong to the descriptor, not to the process, so
@@ -17,19 +21,24 @@
  *  1. Who enters as not alone has seen, inside the gate and holding byte 0 itself, that somebody
  *     else holds it. Without the gate two openers could each take the other for the living process
  *     that has just ended, and nobody would recover.
- *  2. Shared becomes exclusive, and exclusive shared, in one step: nobody comes in between.
+ *  2. Shared becomes exclusive, and exclusive shared, in one step: nobody comes in between. Only who
+ *     leaves lets go first (liveness_resign): of two that closed at once, each would see the other's
+ *     shared lock, and neither be the last.
  *  3. A read-only opener excludes nobody.
  *
- * No locks but those.
+ * No locks but those, and gate_lock for a process's own threads at the gate.
  */
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fault.h"
+#include "base/lock.h"
 #include "base/random.h"
 #include "journal/frame.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { BYTE_LIVING = 0, BYTE_GATE = 1, SESSION_MIN = 2, POLL_US = 2000 };
@@ -40,6 +49,7 @@ struct liveness {
     int fd;
     bool read_only;
     uint64_t session; /* 0 if read_only */
+    pthread_mutex_t gate_lock;
 };
 
 /* Sets byte `at` to F_RDLCK, F_WRLCK or F_UNLCK without waiting. 0, MLKV_ABSENT (taken by another),
@@ -157,6 +167,7 @@ int liveness_enter(const char *folder, bool read_only, uint32_t timeout_ms, live
     if (self == NULL)
         return error_set_memory("a store's liveness");
     self->read_only = read_only;
+    lock_init(&self->gate_lock);
     self->fd = journal_open_file(folder, "journal.lock", read_only ? O_RDONLY : O_RDWR | O_CREAT);
     int result = 0;
     bool alone = false;
@@ -199,6 +210,15 @@ int liveness_try_alone(liveness *self)
     return self->read_only ? MLKV_ABSENT : set_lock(self, BYTE_LIVING, F_WRLCK);
 }
 
+int liveness_resign(liveness *self)
+{
+    if (self->read_only)
+        return MLKV_ABSENT;
+    int result = set_lock(self, BYTE_LIVING, F_UNLCK);
+    FAULT_POINT(CLOSE_RESIGNED);
+    return result == 0 ? set_lock(self, BYTE_LIVING, F_WRLCK) : result;
+}
+
 uint64_t liveness_session(const liveness *self)
 {
     return self->session;
@@ -213,6 +233,37 @@ bool liveness_session_alive(liveness *self, uint64_t session)
     return held_by_another(self, session, F_WRLCK);
 }
 
+static int gate_busy(uint32_t timeout_ms)
+{
+    return error_set(MLKV_E_BUSY,
+                     "lock.mdb: another process has been at the table of readers for %u ms",
+                     (unsigned)timeout_ms);
+}
+
+int liveness_gate_enter(liveness *self, uint32_t timeout_ms)
+{
+    uint64_t deadline_ns = clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000U;
+    if (!lock_take_within(&self->gate_lock, timeout_ms))
+        return gate_busy(timeout_ms);
+    for (uint32_t wait_us = 20; flock(self->fd, LOCK_EX | LOCK_NB) != 0;) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return 0; /* a file system without it: as if there were no gate */
+        if (clock_monotonic_ns() >= deadline_ns) {
+            lock_release(&self->gate_lock);
+            return gate_busy(timeout_ms);
+        }
+        clock_sleep_us(wait_us);
+        wait_us = wait_us < POLL_US ? wait_us * 2 : POLL_US;
+    }
+    return 0;
+}
+
+void liveness_gate_leave(liveness *self)
+{
+    (void)flock(self->fd, LOCK_UN);
+    lock_release(&self->gate_lock);
+}
+
 void liveness_leave(liveness *self)
 {
     if (self == NULL)
@@ -223,6 +274,7 @@ void liveness_leave(liveness *self)
         (void)fcntl(self->fd, F_OFD_SETLK, &all);
         (void)close(self->fd);
     }
+    lock_destroy(&self->gate_lock);
     free(self);
 }
 

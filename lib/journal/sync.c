@@ -250,9 +250,7 @@ static void wait_round(journal *self, uint32_t round)
 
 static int give_up(uint32_t timeout_ms)
 {
-    return error_set(MLKV_E_BUSY,
-                     "journal.log: whoever is writing it has not gone on for %u ms; what was waited "
-                     "for is visible, and not known to be durable",
+    return error_set(MLKV_E_BUSY, "journal.log: whoever is writing it has not gone on for %u ms",
                      (unsigned)timeout_ms);
 }
 

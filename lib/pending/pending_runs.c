@@ -23,6 +23,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/lock.h"
 #include "base/record.h"
 
@@ -491,6 +492,7 @@ int pending_collect(pending *self, uint64_t cursor, mlkv_slice prefix, mlkv_slic
 {
     query q = {0};
     lock_take(&self->runs_lock);
+    WATCH_POINT(HELD_RUNS);
     uint64_t applied = journal_applied(self->source);
     pending_raise_trimmed(self, applied < cursor ? applied : cursor);
     pending_drop_runs(self);

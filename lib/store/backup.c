@@ -19,6 +19,7 @@
  * Locks: none. If compacting has to be given up (below), LMDB's writer lock for two pages.
  */
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/lock.h"
 #include "store/env.h"
 
@@ -33,8 +34,11 @@
 #define PART_NAME "data.mdb.part"
 #define DATA_NAME "data.mdb"
 
-/* Room in the copy's map to rewrite one record: the way down to it, and lists of free pages. */
-enum { MARK_ROOM = 16 << 20 };
+enum {
+    MARK_ROOM = 16 << 20, /* in the copy's map, to rewrite one record: the way down to it, and lists
+                             of free pages */
+    COPY_TRIES = 4,       /* of a copy that a signal interrupted: LMDB does not go on by itself */
+};
 
 typedef struct {
     const char *folder;
@@ -55,6 +59,7 @@ static int check_empty(const char *folder)
         return error_set_system(errno, "looking into %s", folder);
     int result = 0;
     errno = 0;
+    /* Other threads have listings of their own. NOLINTNEXTLINE(concurrency-mt-unsafe) */
     while (result == 0 && (entry = readdir(listing)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             result = error_set(MLKV_E_ARGUMENT, "%s is not empty", folder);
@@ -93,11 +98,14 @@ static int open_target(target *self)
  * copied then. */
 static int copy_pages(store *self, const target *to)
 {
-    int code = mdb_env_copyfd2(self->env, to->file, MDB_CP_COMPACT);
-    if (code == MDB_INCOMPATIBLE) {
+    unsigned flags = MDB_CP_COMPACT;
+    int code = mdb_env_copyfd2(self->env, to->file, flags);
+    for (int i = 0; i < COPY_TRIES && (code == EINTR || code == MDB_INCOMPATIBLE); i++) {
         if (lseek(to->file, 0, SEEK_SET) != 0 || ftruncate(to->file, 0) != 0)
             return error_set_system(errno, "beginning the copy anew");
-        code = mdb_env_copyfd2(self->env, to->file, 0);
+        if (code == MDB_INCOMPATIBLE)
+            flags = 0;
+        code = mdb_env_copyfd2(self->env, to->file, flags);
     }
     if (code != 0)
         return store_error(code, "copying it");
@@ -196,6 +204,7 @@ static int name_part(target *to)
         return error_set_system(errno, "naming %s/%s", to->folder, DATA_NAME);
     }
     to->made_part = false;
+    FAULT_POINT(BACKUP_NAMED);
     int result = 0;
     if (fsync(folder) != 0 && errno != EINVAL)
         result = error_set_system(errno, "syncing %s", to->folder);
@@ -224,8 +233,10 @@ int store_backup(store *self, const char *folder, uint64_t applied_min)
     int result = open_target(&to);
     if (result == 0)
         result = copy_pages(self, &to);
+    FAULT_POINT(BACKUP_COPIED);
     if (result == 0)
         result = finish_part(&to, applied_min);
+    FAULT_POINT(BACKUP_MARKED);
     if (result == 0)
         result = name_part(&to);
     close_target(&to, result == 0);

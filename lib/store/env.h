@@ -67,6 +67,7 @@ struct store {
     MDB_dbi dbi;
     size_t page_size;
     bool read_only;
+    store_gate gate; /* enter is NULL: none */
     store *next_abandoned;
 };
 
@@ -90,6 +91,8 @@ int store_fetch(store *self, MDB_txn *txn, mlkv_slice key, mlkv_slice *ret_value
 int store_fetch_position(store *self, MDB_txn *txn, store_position *ret_position);
 int store_fetch_identity(store *self, MDB_txn *txn, store_identity *ret_identity);
 
+/* A read transaction in a new slot of the table of readers; inside the gate. */
+int store_begin_reading(store *self, MDB_txn **ret_txn);
 /* Ends all idle read transactions, for closing. */
 void store_pool_drain(store *self);
 
@@ -97,6 +100,10 @@ void store_pool_drain(store *self);
 int store_write_first(store_write *write);
 /* The LMDB transaction inside. */
 MDB_txn *store_write_txn(store_write *write);
+/* Whether nothing was put or deleted through it. */
+bool store_write_is_fresh(const store_write *write);
+/* The transaction of the oldest snapshot that any process reads; UINT64_MAX: none is read. */
+int store_oldest_snapshot(store *self, uint64_t *ret_transaction);
 
 /* Before LMDB opens the file: nothing in it that would crash LMDB. 0 also when there is no file.
  * ret_empty: absent or without a byte. */

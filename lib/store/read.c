@@ -22,6 +22,7 @@
  * Locks: store.lock for the list only; nothing is called under it.
  */
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/lock.h"
 #include "base/record.h"
@@ -84,7 +85,7 @@ int store_fetch(store *self, MDB_txn *txn, mlkv_slice key, mlkv_slice *ret_value
 static int fetch_own(store *self, MDB_txn *txn, const char *name, size_t size,
                      mlkv_slice *ret_value)
 {
-    mlkv_slice value;
+    mlkv_slice value = {0};
     int result = store_fetch(self, txn, slice_of_text(name), &value);
     if (result == MLKV_ABSENT)
         return error_set(MLKV_E_CORRUPT, "record '%s' is missing", name);
@@ -218,22 +219,35 @@ static int renew_read(store *self, store_read **read)
     return store_error(code, "renewing a read transaction");
 }
 
+int store_begin_reading(store *self, MDB_txn **ret_txn)
+{
+    int result = self->gate.enter != NULL ? self->gate.enter(self->gate.context) : 0;
+    if (result != 0)
+        return result;
+    FAULT_POINT(READER_SLOT);
+    int code = mdb_txn_begin(self->env, NULL, MDB_RDONLY, ret_txn);
+    if (code == MDB_READERS_FULL) {
+        int dead = 0;
+        if (mdb_reader_check(self->env, &dead) == 0)
+            code = mdb_txn_begin(self->env, NULL, MDB_RDONLY, ret_txn);
+    }
+    if (self->gate.enter != NULL)
+        self->gate.leave(self->gate.context);
+    if (code == MDB_READERS_FULL)
+        return error_set(MLKV_E_BUSY, "all slots for readers in lock.mdb are taken");
+    return code == 0 ? 0 : store_error(code, "beginning a read transaction");
+}
+
 static int make_read(store *self, store_read **ret_read)
 {
     store_read *read = malloc(sizeof *read);
     if (read == NULL)
         return error_set_memory("a read transaction");
     *read = (store_read){.owner = self};
-    int code = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &read->txn);
-    if (code == MDB_READERS_FULL) {
-        int dead = 0;
-        if (mdb_reader_check(self->env, &dead) == 0)
-            code = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &read->txn);
-    }
-    if (code != 0) {
+    int result = store_begin_reading(self, &read->txn);
+    if (result != 0) {
         free(read);
-        return code == MDB_READERS_FULL ? MLKV_E_BUSY
-                                        : store_error(code, "beginning a read transaction");
+        return result;
     }
     *ret_read = read;
     return 0;
@@ -248,11 +262,11 @@ int store_read_begin(store *self, store_read **ret_read)
     if (read == NULL && result == 0)
         result = make_read(self, &read);
     if (result == MLKV_E_BUSY && read == NULL) {
-        /* All of lock.mdb's slots are taken: perhaps one of them is idle in another thread's slot
-         * of ours. */
+        /* No new slot of lock.mdb is to be had: perhaps one is idle in another thread's slot of
+         * ours. */
         read = pool_take(self, POOL_SLOTS);
         if (read == NULL)
-            return error_set(MLKV_E_BUSY, "all slots for readers in lock.mdb are taken");
+            return result;
         result = renew_read(self, &read);
         if (result == 0 && read == NULL)
             return error_set(MLKV_E_BUSY,

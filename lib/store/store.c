@@ -32,22 +32,10 @@
 
 enum { FILE_MODE = 0600, READERS_MAX = 4096 };
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SMALL_MAP 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SMALL_MAP 1
-#endif
-
-/* The last is for a process whose address space is limited; LMDB itself raises it to what the file
- * needs. */
-static const size_t MAP_SIZES[] = {
-#ifndef SMALL_MAP
-    (size_t)1 << 40, (size_t)256 << 30,
-#endif
-    (size_t)16 << 30, (size_t)1 << 30};
+/* The first that the process can map: sanitizers have room for a few of the first, valgrind for the third. The last
+ * is for a process whose address space is limited; LMDB itself raises it to what the file needs. */
+static const size_t MAP_SIZES[] = {(size_t)1 << 40, (size_t)256 << 30, (size_t)16 << 30,
+                                   (size_t)1 << 30};
 
 static _Atomic(store *) abandoned_stores; /* kept reachable: nothing of them may be freed */
 
@@ -145,10 +133,12 @@ static int open_tree(store *self, const char *path)
     if (file < 0)
         return error_set_system(errno, "opening %s", path);
     int code = mdb_env_stat(self->env, &stat);
-    if (code == 0)
-        code = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
-    if (code == 0)
+    if (code == 0) {
+        result = store_begin_reading(self, &txn);
+        if (result != 0)
+            goto done;
         code = mdb_dbi_open(txn, NULL, 0, &self->dbi);
+    }
     if (code == 0)
         code = mdb_dbi_flags(txn, self->dbi, &tree_flags);
     if (code != 0) {
@@ -236,10 +226,10 @@ static int absent_store(const char *folder)
 static int open_format(store *self, const char *folder, bool create)
 {
     MDB_txn *txn = NULL;
-    int code = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
-    if (code != 0)
-        return store_error(code, "beginning a read transaction");
-    int result = check_format(self, txn);
+    int result = store_begin_reading(self, &txn);
+    if (result != 0)
+        return result;
+    result = check_format(self, txn);
     mdb_txn_abort(txn);
     if (result == MLKV_ABSENT && !self->read_only) {
         result = make_format(self, create);
@@ -339,6 +329,12 @@ static int open_all(store *self, const char *folder, bool create)
 
 int store_open(const char *folder, bool create, bool read_only, store **ret_store)
 {
+    return store_open_gated(folder, create, read_only, NULL, ret_store);
+}
+
+int store_open_gated(const char *folder, bool create, bool read_only, const store_gate *gate,
+                     store **ret_store)
+{
     if (folder == NULL)
         return error_set(MLKV_E_ARGUMENT, "no folder was given");
     store *self = aligned_alloc(CACHE_LINE, round_up(sizeof *self, CACHE_LINE));
@@ -347,6 +343,8 @@ int store_open(const char *folder, bool create, bool read_only, store **ret_stor
     memset(self, 0, sizeof *self);
     lock_init(&self->lock);
     self->read_only = read_only;
+    if (gate != NULL)
+        self->gate = *gate;
     int result = open_all(self, folder, create && !read_only);
     if (result != 0) {
         store_close(self);
@@ -390,7 +388,12 @@ int store_sync(store *self)
 int store_check_readers(store *self)
 {
     int dead = 0;
+    int result = self->gate.enter != NULL ? self->gate.enter(self->gate.context) : 0;
+    if (result != 0)
+        return result;
     int code = mdb_reader_check(self->env, &dead);
+    if (self->gate.enter != NULL)
+        self->gate.leave(self->gate.context);
     return code == 0 ? 0 : store_error(code, "looking for dead readers");
 }
 
@@ -405,11 +408,22 @@ static int tally_reader(const char *line, void *context)
 {
     reader_tally *tally = context;
     unsigned long long pid, thread, id;
-    int fields = sscanf(line, "%llu %llx %llu", &pid, &thread, &id);
+    /* LMDB wrote them, from numbers of these sizes. */
+    int fields = sscanf(line, "%llu %llx %llu", &pid, &thread, &id); /* NOLINT(cert-err34-c) */
     if (fields >= 2)
         tally->count++;
     if (fields == 3 && id < tally->oldest)
         tally->oldest = id;
+    return 0;
+}
+
+int store_oldest_snapshot(store *self, uint64_t *ret_transaction)
+{
+    reader_tally tally = {.oldest = UINT64_MAX};
+    int code = mdb_reader_list(self->env, tally_reader, &tally);
+    if (code < 0)
+        return store_error(code, "listing readers");
+    *ret_transaction = tally.oldest;
     return 0;
 }
 

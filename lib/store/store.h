@@ -18,7 +18,12 @@ typedef struct store_read store_read;
 typedef struct store_cursor store_cursor;
 typedef struct store_write store_write;
 
-enum { STORE_FORMAT_VERSION = 1 };
+#if !defined(MLKV_FAULTS) || !defined(MLKV_FORMAT_TEST) /* a test's second build */
+#undef MLKV_FORMAT_TEST
+#define MLKV_FORMAT_TEST 1
+#endif
+
+enum { STORE_FORMAT_VERSION = MLKV_FORMAT_TEST };
 
 /* S records that store itself keeps, in every write transaction that asks for it. */
 typedef struct {
@@ -37,6 +42,15 @@ typedef struct {
  * and uuid in one first transaction. MLKV_E_ABSENT_STORE, MLKV_E_VERSION (another format),
  * MLKV_E_CORRUPT, MLKV_E_IO, MLKV_E_FULL, MLKV_E_PERMISSION, MLKV_E_MEMORY. */
 int store_open(const char *folder, bool create, bool read_only, store **ret_store);
+/* LMDB waits without limit for the lock of its table of readers, which a stopped process may hold. So
+ * whoever goes there passes a gate first that is waited for in limits. enter: 0 or an error. */
+typedef struct {
+    int (*enter)(void *context);
+    void (*leave)(void *context);
+    void *context;
+} store_gate;
+int store_open_gated(const char *folder, bool create, bool read_only, const store_gate *gate,
+                     store **ret_store);
 /* No read or write may be open. NULL accepted. */
 void store_close(store *self);
 /* In a forked child: frees nothing that LMDB owns, takes no lock, closes nothing. */
@@ -104,5 +118,21 @@ typedef struct {
     uint64_t oldest_snapshot_age; /* last transaction id minus the oldest reader's */
 } store_info;
 int store_get_info(store *self, store_info *ret_info);
+
+/* What the file takes and what is free in it (space.c); O(1). */
+typedef struct {
+    uint64_t leaf_bytes; /* pages of the tree */
+    uint64_t run_bytes;  /* pages of large values */
+    uint64_t free_bytes; /* pages that hold nothing, and the list of them; holes or not */
+    uint64_t disk_bytes; /* blocks that the file system has given to the file */
+} store_space;
+int store_get_space(store *self, store_space *ret_space);
+
+/* One bounded step of giving free pages back to the file system, as holes, from the file's end down.
+ * Only pages that neither a snapshot of any process needs, nor the last two commits. `write` was
+ * just begun, nothing is changed in it, and it is to be aborted. *below: UINT64_MAX at first, where
+ * to go on afterwards; 0: that was all. *ret_bytes: what this step gave back. MLKV_E_PLATFORM: the
+ * file system cannot do that. MLKV_E_IO, MLKV_E_FULL, MLKV_E_CORRUPT, MLKV_E_BUSY, MLKV_E_MEMORY. */
+int store_punch(store *self, store_write *write, uint64_t *below, uint64_t *ret_bytes);
 
 #endif

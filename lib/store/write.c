@@ -37,6 +37,7 @@ struct store_write {
     MDB_txn *txn;
     MDB_cursor *cursor; /* NULL: none at the moment */
     int failed;         /* the result of the first update that failed */
+    bool changed;       /* something was put or deleted, or tried to be */
 };
 
 int store_write_begin(store *self, store_write **ret_write)
@@ -59,6 +60,11 @@ int store_write_begin(store *self, store_write **ret_write)
 MDB_txn *store_write_txn(store_write *write)
 {
     return write->txn;
+}
+
+bool store_write_is_fresh(const store_write *write)
+{
+    return !write->changed;
 }
 
 int store_write_position(store_write *write, store_position *ret_position)
@@ -110,6 +116,7 @@ int store_write_put(store_write *write, mlkv_slice key, mlkv_slice head, mlkv_sl
         return error_set(MLKV_E_SIZE, "record '%s': a value has more than %zu bytes",
                          error_quote(key.data, key.size), STORE_VALUE_SIZE_MAX);
     size_t size = head.size + body.size;
+    write->changed = true;
     MDB_val name = store_val(key), room = {size + SEAL_SIZE, NULL};
     int code = 0;
     if (write->cursor == NULL)
@@ -133,6 +140,7 @@ int store_write_delete(store_write *write, mlkv_slice key)
     if (result != 0)
         return result;
     MDB_val name = store_val(key);
+    write->changed = true;
     int code = mdb_del(write->txn, write->owner->dbi, &name, NULL);
     if (code == MDB_NOTFOUND)
         return 0;

@@ -24,6 +24,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "types/element.h"
+#include "types/expiry.h"
 #include "types/layout.h"
 #include "types/tensor.h"
 
@@ -38,14 +39,14 @@ enum {
 };
 
 /* Where a type keeps its elements, and where in their values a cell stands. */
-enum { CELL_NONE = -1, CELL_AFTER_NAME = -2 };
+enum { CELL_NONE = -1, CELL_OF_FIELD = -2 };
 typedef struct {
     char record_class; /* 0: no more */
     int cell_at;       /* offset, or one of the above */
 } life_class;
 
 static const life_class classes_of_type[][3] = {
-    [TYPE_HASH] = {{RECORD_ELEMENT, CELL_AFTER_NAME}, {0, 0}, {0, 0}},
+    [TYPE_HASH] = {{RECORD_ELEMENT, CELL_OF_FIELD}, {RECORD_FIELD_EXPIRY, CELL_NONE}, {0, 0}},
     [TYPE_LIST] = {{RECORD_LIST, 0}, {0, 0}, {0, 0}},
     [TYPE_SET] = {{RECORD_ELEMENT, CELL_NONE}, {RECORD_LIST, CELL_NONE}, {0, 0}},
     [TYPE_ZSET] = {{RECORD_ELEMENT, CELL_NONE}, {RECORD_ORDER, CELL_NONE}, {0, 0}},
@@ -104,8 +105,10 @@ static bool find_blob(mlkv_slice key, mlkv_slice value, int cell_at, mlkv_slice 
     mlkv_slice name;
     if (cell_at == CELL_NONE)
         return false;
-    if (cell_at == CELL_AFTER_NAME) {
-        if (layout_split_name(key, ELEMENT_HEAD_SIZE, value, &name, ret_cell) != MLKV_OK)
+    if (cell_at == CELL_OF_FIELD) {
+        int64_t at_ms;
+        if (layout_split_name(key, ELEMENT_HEAD_SIZE, value, &name, ret_cell) != MLKV_OK ||
+            layout_split_field(*ret_cell, &at_ms, ret_cell) != MLKV_OK)
             return false;
     } else {
         if (value.size < (size_t)cell_at)
@@ -313,8 +316,15 @@ static int clean_due(mlkv *view)
     return result;
 }
 
+static int upkeep(mlkv *view)
+{
+    int expired = expiry_step(view);
+    int cleaned = clean_due(view);
+    return expired == MLKV_OK || cleaned == MLKV_OK ? MLKV_OK : expired < 0 ? expired : cleaned;
+}
+
 __attribute__((constructor)) static void clean_register(void)
 {
-    static const op_upcalls upcalls = {.clean = clean_due};
+    static const op_upcalls upcalls = {.clean = upkeep};
     op_register(&upcalls);
 }

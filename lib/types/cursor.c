@@ -1,4 +1,5 @@
-/* cursor.c - walking over keys, fields or members, in the order of their record keys, as of the moment the cursor was opened.
+/* cursor.c - walking over keys, fields, members or a list's elements, in the order of their record keys, as of the moment of the
+ * cursor's opening.
  *
  * A cursor owns a scan (view/op.h), which holds a snapshot of its own: no lock is held between calls, and nothing that others
  * write shows. What
@@ -7,14 +8,15 @@
  *   0      1    version, 1
  *   1      1    kind (mlkv_scan_kind)
  *   2      0..  the last record key returned, without its head (class, and the id of a life)
- * Because the id is left out, a token outlives the life of its hash or set: it says only "after this name".
+ * Because the id is left out, a token outlives the life of its hash or set: it says only "after this name". Of a list it says "after
+ * the element with this number" (list.c): pushes and pops keep the numbers of the others, edits in the middle don't.
  *
  * Invariants
  *   1. Names come in the order of record keys: short names by bytes; long names (layout.h) by their first bytes, then by digest.
  *   2. Every name that begins with the prefix is found, however long: record keys are scanned by as much of the prefix as they
  * can
  *      hold, and full names are compared.
- *   3. Hash and set: the life that is scanned was the key's at the moment of the scan's opening (ids are unique in a store for
+ *   3. Hash, set and list: the life that is scanned was the key's at the moment of the scan's opening (ids are unique in a store for
  * ever, so
  *      the same id before and after the opening proves it).
  * Locks: none; a cursor belongs to one thread at a time.
@@ -27,6 +29,8 @@
 #include "types/argument.h"
 #include "types/element.h"
 #include "types/entry.h"
+#include "types/number.h"
+#include "types/zset.h"
 
 #include <stdlib.h>
 
@@ -34,6 +38,7 @@ enum {
     TOKEN_VERSION = 1,
     TOKEN_HEAD_SIZE = 2,
     KEY_HEAD_SIZE = 1,
+    SEQ_SIZE = 8,          /* of a list's element in its record key */
     OPEN_MAX = 1000,       /* tries to open a scan on a key that somebody replaces all the time */
     QUERY_SIZE_MAX = 4096, /* of a newer caller's struct; more is no struct of ours */
 };
@@ -42,10 +47,11 @@ struct mlkv_cursor {
     scan *walk; /* NULL: nothing to walk over */
     int kind;
     size_t head_size;
-    int64_t now_ms;     /* of the opening: keys whose time was over are left out */
+    int64_t now_ms;     /* of the opening: keys and fields whose time was over are left out */
     mlkv_buffer prefix; /* of names */
-    mlkv_buffer value;  /* a decoded one */
-    bool stands;        /* position is set */
+    mlkv_buffer value;  /* a decoded one; of a list: the element, which is the name */
+    char score[NUMBER_TEXT_MAX];
+    bool stands; /* position is set */
     size_t position_size;
     unsigned char position[RECORD_KEY_SIZE_MAX]; /* record key without its head */
 };
@@ -76,6 +82,8 @@ static int check_token(const mlkv_query *query, size_t head_size)
     if (bytes[1] != query->kind)
         return error_set(MLKV_E_ARGUMENT, "query->token is of a cursor of kind %u, not %d",
                          bytes[1], (int)query->kind);
+    if (query->kind == MLKV_SCAN_LIST && size != TOKEN_HEAD_SIZE + SEQ_SIZE)
+        return error_set(MLKV_E_ARGUMENT, "query->token is not a token of a list");
     return MLKV_OK;
 }
 
@@ -86,7 +94,7 @@ static int check_query(const mlkv_query *query)
         result = check_size(query);
     if (result != MLKV_OK)
         return result;
-    if (query->kind < MLKV_SCAN_KEYS || query->kind > MLKV_SCAN_SET)
+    if (query->kind < MLKV_SCAN_KEYS || query->kind > MLKV_SCAN_ZSET)
         return error_set(MLKV_E_ARGUMENT, "query->kind %d is unknown", (int)query->kind);
     if (query->reserved != 0)
         return error_set(MLKV_E_ARGUMENT, "query->reserved is %u, not 0", query->reserved);
@@ -108,20 +116,33 @@ typedef struct {
     uint64_t id;
 } lookup_call;
 
+static const uint8_t type_of_kind[] = {[MLKV_SCAN_HASH] = TYPE_HASH,
+                                       [MLKV_SCAN_SET] = TYPE_SET,
+                                       [MLKV_SCAN_LIST] = TYPE_LIST,
+                                       [MLKV_SCAN_ZSET] = TYPE_ZSET};
+static const char class_of_kind[] = {[MLKV_SCAN_KEYS] = RECORD_KEY,
+                                     [MLKV_SCAN_HASH] = RECORD_ELEMENT,
+                                     [MLKV_SCAN_SET] = RECORD_ELEMENT,
+                                     [MLKV_SCAN_LIST] = RECORD_LIST,
+                                     [MLKV_SCAN_ZSET] = RECORD_ELEMENT};
+
 static int lookup_rule(op *o, void *context)
 {
     lookup_call *call = context;
     entry found;
     call->now_ms = op_now_ms(o);
+    if (call->query->kind == MLKV_SCAN_KEYS)
+        op_saw_expired(o, call->now_ms); /* what was due by then will be left out */
     call->exists = call->query->kind == MLKV_SCAN_KEYS;
     call->id = 0;
     if (call->exists)
         return MLKV_OK;
-    int result = entry_open(o, call->query->key,
-                            call->query->kind == MLKV_SCAN_HASH ? TYPE_HASH : TYPE_SET, &found);
+    int result = entry_open(o, call->query->key, type_of_kind[call->query->kind], &found);
     if (result == MLKV_OK) {
         call->exists = true;
         call->id = found.header.id;
+        if (found.header.fields_expire && found.header.first_ms <= call->now_ms)
+            op_saw_expired(o, call->now_ms); /* likewise fields of a hash */
     }
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }
@@ -129,9 +150,10 @@ static int lookup_rule(op *o, void *context)
 static int open_walk(mlkv_cursor *self, mlkv *view, const mlkv_query *query, uint64_t id)
 {
     record_key prefix, after;
-    layout_id(query->kind == MLKV_SCAN_KEYS ? RECORD_KEY : RECORD_ELEMENT, id, &prefix);
+    layout_id(class_of_kind[query->kind], id, &prefix);
     memcpy(after.bytes, prefix.bytes, self->head_size);
-    size_t begin = layout_name_begin(self->head_size, query->prefix);
+    size_t begin =
+        query->kind == MLKV_SCAN_LIST ? 0 : layout_name_begin(self->head_size, query->prefix);
     bytes_copy(prefix.bytes + self->head_size, query->prefix.data, begin);
     prefix.size = (uint16_t)(self->head_size + begin);
     after.size = 0;
@@ -197,7 +219,17 @@ int mlkv_cursor_open(mlkv *view, const mlkv_query *query, mlkv_cursor **ret_curs
 
 /* --- walking --- */
 
-/* The value of a record that is to be returned. MLKV_ABSENT: a key whose time is over. */
+static int decode(mlkv_cursor *self, mlkv_slice cell, mlkv_slice *ret_value)
+{
+    if (cell_borrow(cell, ret_value))
+        return MLKV_OK;
+    self->value.size = 0;
+    int result = scan_cell_append(self->walk, cell, &self->value);
+    *ret_value = slice_of_buffer(&self->value);
+    return result;
+}
+
+/* The value of a record that is to be returned. MLKV_ABSENT: a key or a field whose time is over. */
 static int value_of(mlkv_cursor *self, mlkv_slice rest, mlkv_slice *ret_value)
 {
     key_header header;
@@ -205,20 +237,49 @@ static int value_of(mlkv_cursor *self, mlkv_slice rest, mlkv_slice *ret_value)
         *ret_value = slice_of("", 0);
         return MLKV_OK;
     }
+    if (self->kind == MLKV_SCAN_ZSET) {
+        double score;
+        int result = zset_score(rest, &score);
+        if (result == MLKV_OK)
+            *ret_value = slice_of(self->score, number_format(score, self->score));
+        return result;
+    }
     if (self->kind == MLKV_SCAN_KEYS) {
         int result = layout_read_header(rest, &header, &rest);
+        if (result == MLKV_OK)
+            result = layout_read_fields(&header, &rest);
         if (result == MLKV_OK && header.expiry_ms != 0 && header.expiry_ms <= self->now_ms)
+            return MLKV_ABSENT;
+        if (result == MLKV_OK && header.fields_expire && header.expiring == header.count &&
+            header.last_ms <= self->now_ms) /* all fields of a hash have expired */
             return MLKV_ABSENT;
         *ret_value =
             result == MLKV_OK ? slice_of_text(mlkv_type_name((mlkv_type)header.type)) : rest;
         return result;
     }
-    if (cell_borrow(rest, ret_value))
-        return MLKV_OK;
-    self->value.size = 0;
-    int result = scan_cell_append(self->walk, rest, &self->value);
-    *ret_value = slice_of_buffer(&self->value);
-    return result;
+    int64_t at_ms; /* of a hash's field */
+    int result = layout_split_field(rest, &at_ms, &rest);
+    if (result == MLKV_OK && at_ms != 0 && at_ms <= self->now_ms)
+        return MLKV_ABSENT;
+    return result != MLKV_OK ? result : decode(self, rest, ret_value);
+}
+
+/* Name and value of a record. MLKV_ABSENT: it is passed over. */
+static int read_record(mlkv_cursor *self, mlkv_slice key, mlkv_slice stored, mlkv_slice *ret_name,
+                       mlkv_slice *ret_value)
+{
+    mlkv_slice rest = {0};
+    int result;
+    *ret_value = slice_of("", 0);
+    if (self->kind == MLKV_SCAN_LIST)
+        result = decode(self, stored, ret_name);
+    else
+        result = layout_split_name(key, self->head_size, stored, ret_name, &rest);
+    if (result != MLKV_OK)
+        return result;
+    if (!slice_starts_with(*ret_name, slice_of_buffer(&self->prefix)))
+        return MLKV_ABSENT;
+    return self->kind == MLKV_SCAN_LIST ? MLKV_OK : value_of(self, rest, ret_value);
 }
 
 int mlkv_cursor_next(mlkv_cursor *cursor, mlkv_slice *ret_name, mlkv_slice *ret_value)
@@ -228,16 +289,12 @@ int mlkv_cursor_next(mlkv_cursor *cursor, mlkv_slice *ret_name, mlkv_slice *ret_
         result = argument_pointer(ret_name, "ret_name");
     if (result != MLKV_OK)
         return result;
-    mlkv_slice key, stored, name, rest, value;
+    mlkv_slice key, stored, name, value;
     do {
         result = cursor->walk == NULL ? MLKV_ABSENT : scan_next(cursor->walk, &key, &stored);
-        if (result == MLKV_OK)
-            result = layout_split_name(key, cursor->head_size, stored, &name, &rest);
         if (result != MLKV_OK)
             return result;
-        result = slice_starts_with(name, slice_of_buffer(&cursor->prefix))
-                     ? value_of(cursor, rest, &value)
-                     : MLKV_ABSENT;
+        result = read_record(cursor, key, stored, &name, &value);
     } while (result == MLKV_ABSENT);
     if (result != MLKV_OK)
         return result;

@@ -1,10 +1,12 @@
 /* entry.c - a key's own record, and the number of keys.
  *
- * Bytes owned: K records (layout.h), the counter record "Ckeys" (u64 LE), and the creation of G records, which clean.c ends.
+ * Bytes owned: K records (layout.h), the X and F records beside them (expiry.c, field.c), the counter record "Ckeys" (u64 LE), and the
+ * creation of G records, which clean.c ends.
  *
  *   missing --create--> new life --store--> alive --store--> alive
  *   alive --remove--> missing, and G id if elements were left        alive --vanish--> missing
- *   alive --its time passes--> expired: MLKV_ABSENT to everybody; the next creation puts the old life away first
+ *   alive --its time passes, or that of the last of a hash's fields--> expired: MLKV_ABSENT to everybody;
+ *                                                                      the next creation puts the old life away first
  *
  * Invariants
  *   1. "Ckeys" is the number of K records, expired ones included: whoever makes or deletes a K record changes it in the same rule.
@@ -17,6 +19,8 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "types/clean.h"
+#include "types/expiry.h"
+#include "types/field.h"
 #include "types/named.h"
 
 #include <mlkv/key.h>
@@ -84,18 +88,30 @@ int entry_open(op *o, mlkv_slice name, int type, entry *ret_entry)
     self->name = name;
     self->expired = false;
     self->has_blob = false;
+    self->stored_expiry_ms = 0;
+    self->stored_first_ms = 0;
     self->rest = slice_of(NULL, 0);
     int result = layout_key(name, &self->key);
     if (result == MLKV_OK)
         result = named_borrow(o, &self->key, HEAD_SIZE_KEY, name, &value);
     if (result == MLKV_OK)
         result = layout_read_header(value, &self->header, &self->rest);
+    if (result == MLKV_OK)
+        result = layout_read_fields(&self->header, &self->rest);
     if (result != MLKV_OK)
         return result;
     keep_blob(self);
+    self->stored_expiry_ms = self->header.expiry_ms;
+    self->stored_first_ms = self->header.first_ms;
     if (self->header.expiry_ms != 0 && self->header.expiry_ms <= op_now_ms(o)) {
+        op_saw_expired(o, self->header.expiry_ms);
         self->expired = true;
         return MLKV_ABSENT;
+    }
+    if (self->header.fields_expire) {
+        result = field_all_gone(o, &self->header, &self->expired);
+        if (result != MLKV_OK || self->expired)
+            return result != MLKV_OK ? result : MLKV_ABSENT;
     }
     return check_type(self, type);
 }
@@ -143,18 +159,26 @@ int entry_create(op *o, entry *self, int type)
     return MLKV_OK;
 }
 
-int entry_store(op *o, const entry *self, mlkv_slice head, mlkv_slice body)
+int entry_store(op *o, entry *self, mlkv_slice head, mlkv_slice body)
 {
-    unsigned char joined[LAYOUT_KEY_HEADER_SIZE + STACK_HEAD_SIZE];
+    unsigned char joined[LAYOUT_KEY_HEADER_SIZE + LAYOUT_FIELDS_SIZE + STACK_HEAD_SIZE];
+    size_t size = LAYOUT_KEY_HEADER_SIZE;
+    int result = expiry_move(o, self->name, self->stored_expiry_ms, self->header.expiry_ms);
+    if (result == MLKV_OK)
+        result = field_move_first(o, self->name, self->stored_first_ms, self->header.first_ms);
+    if (result != MLKV_OK)
+        return result;
+    self->stored_expiry_ms = self->header.expiry_ms;
+    self->stored_first_ms = self->header.first_ms;
     layout_write_header(&self->header, joined);
+    size += layout_write_fields(&self->header, joined + size);
     if (head.size <= STACK_HEAD_SIZE) {
-        bytes_copy(joined + LAYOUT_KEY_HEADER_SIZE, head.data, head.size);
-        return named_put(o, &self->key, self->name,
-                         slice_of(joined, LAYOUT_KEY_HEADER_SIZE + head.size), body);
+        bytes_copy(joined + size, head.data, head.size);
+        return named_put(o, &self->key, self->name, slice_of(joined, size + head.size), body);
     }
     if (body.size != 0)
         return error_set(MLKV_E_SIZE, "a head of %zu bytes", head.size);
-    return named_put(o, &self->key, self->name, slice_of(joined, LAYOUT_KEY_HEADER_SIZE), head);
+    return named_put(o, &self->key, self->name, slice_of(joined, size), head);
 }
 
 /* --- ending --- */
@@ -176,6 +200,12 @@ int entry_remove(op *o, entry *self)
 int entry_vanish(op *o, entry *self)
 {
     int result = op_delete(o, record_key_slice(&self->key));
+    if (result == MLKV_OK)
+        result = expiry_move(o, self->name, self->stored_expiry_ms, 0);
+    if (result == MLKV_OK)
+        result = field_move_first(o, self->name, self->stored_first_ms, 0);
+    self->stored_expiry_ms = 0;
+    self->stored_first_ms = 0;
     self->expired = false;
     return result != MLKV_OK ? result : count_change(o, -1);
 }

@@ -6,7 +6,8 @@
  * writes it.
  *   ends:    entry_remove (elements, if any, are left to the cleaner: O(1)), or entry_vanish when the last element was just
  * deleted.
- * The number of keys in the store (record "Ckeys") is kept here: +1 in entry_create, -1 in entry_remove and entry_vanish.
+ * The number of keys in the store (record "Ckeys") is kept here: +1 in entry_create, -1 in entry_remove and entry_vanish. So is the
+ * X record of a key with an expiry (expiry.h).
  */
 #ifndef MLKV_TYPES_ENTRY_H
 #define MLKV_TYPES_ENTRY_H
@@ -25,7 +26,9 @@ typedef struct {
         rest; /* the type's own part as stored, from op_borrow: lives until the next op_ call (entry_ calls are such) */
     bool
         expired; /* entry_open said MLKV_ABSENT because the time is over: a life stands there that entry_create puts away first */
-    bool has_blob; /* a string whose cell is a blob: blob_cell is a copy of it */
+    int64_t stored_expiry_ms; /* of the K record that stands: where its X record is; 0: none */
+    int64_t stored_first_ms;  /* likewise of a hash's fields: where its F record is (field.h) */
+    bool has_blob;            /* a string whose cell is a blob: blob_cell is a copy of it */
     unsigned char blob_cell[CELL_BLOB_SIZE];
 } entry;
 
@@ -44,9 +47,9 @@ void entry_prefetch_batch(op *o, const mlkv_slice *names, size_t n, size_t i);
  * id 0), count 0, no expiry. Writes the counter, not yet the K record: entry_store must follow in the same rule. */
 int entry_create(op *o, entry *self, int type);
 
-/* Writes the K record: name (if long), header, then head and body of the type's own part, joined. A head of more than 160 bytes
- * must be all there is. */
-int entry_store(op *o, const entry *self, mlkv_slice head, mlkv_slice body);
+/* Writes the K record: name (if long), header, then head and body of the type's own part, joined; and the X record, if the expiry
+ * changed. A head of more than 160 bytes must be all there is. */
+int entry_store(op *o, entry *self, mlkv_slice head, mlkv_slice body);
 
 /* The key is gone: deletes K, counter - 1; a string's blob is released, other types leave G id -> {type} for the cleaner. */
 int entry_remove(op *o, entry *self);

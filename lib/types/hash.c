@@ -1,12 +1,14 @@
-/* hash.c - hashes: fields and their values under a key.
+/* hash.c - hashes: fields and their values under a key. Setting, deleting and counting; hash_read.c reads, hash_expiry.c lets fields
+ * expire, hash_random.c draws some.
  *
- * Bytes owned: the E records of a hash's life, one a field: name (if long) and cell (layout.h). The number of fields stands in the
- * header of the key's own record, which is therefore written only when fields come or go, not when a value is replaced.
+ * Bytes owned: the E records of a hash's life, one a field: name (if long), expiry (if it has one) and cell (layout.h, field.c). The
+ * number of fields stands in the header of the key's own record, which is therefore written only when fields or expiries come or go,
+ * not when a value is replaced.
  *
  * Invariants
  *   1. header.count is the number of E records of this life. With the last field the key goes: an empty hash does not exist.
  *   2. A cell that is replaced or deleted is released in the same rule.
- *   3. A missing key reads as an empty hash.
+ *   3. A missing key reads as an empty hash, and a field that is gone (field.h) as a missing one: setting it makes a new one.
  */
 #include <mlkv/hash.h>
 
@@ -14,10 +16,12 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "types/argument.h"
-#include "types/element.h"
-#include "types/entry.h"
+#include "types/field.h"
 #include "types/named.h"
+#include "types/number.h"
 #include "types/values.h"
+
+#include <math.h>
 
 static const mlkv_slice nothing = {NULL, 0};
 
@@ -44,20 +48,19 @@ typedef struct {
     values values;
 } set_call;
 
-static int set_one(op *o, set_call *call, uint64_t id, const mlkv_pair *pair)
+static int set_one(op *o, set_call *call, entry *hash, const mlkv_pair *pair)
 {
-    element field;
+    hash_field found;
     mlkv_slice head = nothing, body = nothing;
-    int result = element_open(o, id, pair->name, &field);
+    int result = field_open(o, hash, pair->name, &found);
     if (result == MLKV_OK && call->only_absent)
         return MLKV_ABSENT;
-    if (result == MLKV_ABSENT)
-        call->added++;
-    else if (result == MLKV_OK)
-        result = element_release_cell(o, field.rest);
-    if (result == MLKV_OK || result == MLKV_ABSENT)
+    call->added += result == MLKV_ABSENT;
+    if (result >= 0)
+        result = found.stands ? element_release_cell(o, found.cell) : MLKV_OK;
+    if (result == MLKV_OK)
         result = values_next(&call->values, o, pair->value, &head, &body);
-    return result != MLKV_OK ? result : element_put(o, &field, head, body);
+    return result != MLKV_OK ? result : field_put(o, hash, &found, 0, head, body);
 }
 
 static int set_rule(op *o, void *context)
@@ -67,16 +70,14 @@ static int set_rule(op *o, void *context)
     values_restart(&call->values);
     call->added = 0;
     int result = open_or_create(o, call->key, &hash);
+    key_header before = hash.header;
     for (size_t i = 0; i < call->n && result == MLKV_OK; i++) {
         if (i % NAMED_BATCH == 0 && call->n > 1)
             for (size_t j = i; j < call->n && j - i < NAMED_BATCH; j++)
                 element_prefetch(o, hash.header.id, call->pairs[j].name);
-        result = set_one(o, call, hash.header.id, &call->pairs[i]);
+        result = set_one(o, call, &hash, &call->pairs[i]);
     }
-    if (result != MLKV_OK || call->added == 0)
-        return result;
-    hash.header.count += call->added;
-    return entry_store(o, &hash, nothing, nothing);
+    return result != MLKV_OK ? result : field_store(o, &hash, &before);
 }
 
 static int run_set(mlkv *view, set_call *call)
@@ -119,209 +120,6 @@ int mlkv_hash_set_if_absent(mlkv *view, mlkv_slice key, mlkv_slice field, mlkv_s
     return result != MLKV_OK ? result : run_set(view, &call);
 }
 
-/* --- get --- */
-
-typedef struct {
-    mlkv_slice key, field;
-    mlkv_buffer *value; /* NULL: only whether it is there */
-    size_t old_size;
-} get_call;
-
-static int get_rule(op *o, void *context)
-{
-    get_call *call = context;
-    entry hash;
-    element field;
-    if (call->value != NULL)
-        call->value->size = call->old_size;
-    int result = entry_open(o, call->key, TYPE_HASH, &hash);
-    if (result == MLKV_OK)
-        result = element_open(o, hash.header.id, call->field, &field);
-    if (result != MLKV_OK || call->value == NULL)
-        return result;
-    return values_append_cell(o, field.rest, call->value);
-}
-
-int mlkv_hash_get(mlkv *view, mlkv_slice key, mlkv_slice field, mlkv_buffer *ret_value)
-{
-    int result = check_field(view, key, field);
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_value, "ret_value");
-    if (result != MLKV_OK)
-        return result;
-    get_call call = {key, field, ret_value, ret_value->size};
-    return values_end_get(op_read(view, get_rule, &call), call.old_size, ret_value);
-}
-
-int mlkv_hash_exists(mlkv *view, mlkv_slice key, mlkv_slice field)
-{
-    get_call call = {key, field, NULL, 0};
-    int result = check_field(view, key, field);
-    return result != MLKV_OK ? result : op_read(view, get_rule, &call);
-}
-
-typedef struct {
-    mlkv_slice key;
-    const mlkv_slice *fields;
-    size_t n;
-    mlkv_rows *rows;
-    mlkv_buffer decoded;
-} get_many_call;
-
-static int get_one(op *o, get_many_call *call, uint64_t id, mlkv_slice name)
-{
-    element field;
-    mlkv_slice raw;
-    int result = element_open(o, id, name, &field);
-    if (result == MLKV_ABSENT)
-        return rows_append_absent(call->rows);
-    if (result != MLKV_OK)
-        return result;
-    if (cell_borrow(field.rest, &raw))
-        return rows_append(call->rows, raw);
-    call->decoded.size = 0;
-    result = op_cell_append(o, field.rest, &call->decoded);
-    return result != MLKV_OK ? result : rows_append(call->rows, slice_of_buffer(&call->decoded));
-}
-
-static int get_many_rule(op *o, void *context)
-{
-    get_many_call *call = context;
-    entry hash;
-    rows_clear(call->rows);
-    int result = entry_open(o, call->key, TYPE_HASH, &hash);
-    bool missing = result == MLKV_ABSENT;
-    result = missing ? MLKV_OK : result;
-    for (size_t i = 0; i < call->n && result == MLKV_OK; i++) {
-        if (missing) {
-            result = rows_append_absent(call->rows);
-            continue;
-        }
-        element_prefetch_batch(o, hash.header.id, call->fields, call->n, i);
-        result = get_one(o, call, hash.header.id, call->fields[i]);
-    }
-    return result;
-}
-
-int mlkv_hash_get_many(mlkv *view, mlkv_slice key, const mlkv_slice *fields, size_t n,
-                       mlkv_rows *ret_values)
-{
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_slices(fields, n, "fields");
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_values, "ret_values");
-    if (result != MLKV_OK)
-        return result;
-    get_many_call call = {.key = key, .fields = fields, .n = n, .rows = ret_values};
-    result = op_read(view, get_many_rule, &call);
-    mlkv_buffer_free(&call.decoded);
-    return values_end_rows(result, ret_values);
-}
-
-typedef struct {
-    mlkv_slice key;
-    uint64_t length;
-} length_call;
-
-static int length_rule(op *o, void *context)
-{
-    length_call *call = context;
-    entry hash;
-    int result = entry_open(o, call->key, TYPE_HASH, &hash);
-    call->length = result == MLKV_OK ? hash.header.count : 0;
-    return result == MLKV_ABSENT ? MLKV_OK : result;
-}
-
-int mlkv_hash_length(mlkv *view, mlkv_slice key, uint64_t *ret_length)
-{
-    length_call call = {.key = key};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_length, "ret_length");
-    if (result == MLKV_OK)
-        result = op_read(view, length_rule, &call);
-    if (result == MLKV_OK)
-        *ret_length = call.length;
-    return result;
-}
-
-/* --- all fields --- */
-
-typedef struct {
-    mlkv_slice key;
-    mlkv_rows *rows;
-    bool wants_names, wants_values;
-    mlkv_buffer decoded;
-} all_call;
-
-static int append_field(all_call *call, scan *walk, mlkv_slice key, mlkv_slice value)
-{
-    mlkv_slice name, cell, raw;
-    int result = layout_split_name(key, ELEMENT_HEAD_SIZE, value, &name, &cell);
-    if (result == MLKV_OK && call->wants_names)
-        result = rows_append(call->rows, name);
-    if (result != MLKV_OK || !call->wants_values)
-        return result;
-    if (cell_borrow(cell, &raw))
-        return rows_append(call->rows, raw);
-    call->decoded.size = 0;
-    result = scan_cell_append(walk, cell, &call->decoded);
-    return result != MLKV_OK ? result : rows_append(call->rows, slice_of_buffer(&call->decoded));
-}
-
-static int all_rule(op *o, void *context)
-{
-    all_call *call = context;
-    entry hash;
-    record_key prefix;
-    scan *walk = NULL;
-    mlkv_slice key, value;
-    rows_clear(call->rows);
-    int result = entry_open(o, call->key, TYPE_HASH, &hash);
-    if (result != MLKV_OK)
-        return result == MLKV_ABSENT ? MLKV_OK : result;
-    layout_id(RECORD_ELEMENT, hash.header.id, &prefix);
-    result = op_scan_open(o, record_key_slice(&prefix), nothing, &walk);
-    while (result == MLKV_OK) {
-        result = scan_next(walk, &key, &value);
-        if (result == MLKV_OK)
-            result = append_field(call, walk, key, value);
-    }
-    scan_close(walk);
-    return result == MLKV_ABSENT ? MLKV_OK : result;
-}
-
-static int run_all(mlkv *view, mlkv_slice key, bool wants_names, bool wants_values, mlkv_rows *rows,
-                   const char *name)
-{
-    all_call call = {
-        .key = key, .rows = rows, .wants_names = wants_names, .wants_values = wants_values};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_pointer(rows, name);
-    if (result != MLKV_OK)
-        return result;
-    result = op_read(view, all_rule, &call);
-    mlkv_buffer_free(&call.decoded);
-    return values_end_rows(result, rows);
-}
-
-int mlkv_hash_get_all(mlkv *view, mlkv_slice key, mlkv_rows *ret_fields_and_values)
-{
-    return run_all(view, key, true, true, ret_fields_and_values, "ret_fields_and_values");
-}
-
-int mlkv_hash_keys(mlkv *view, mlkv_slice key, mlkv_rows *ret_fields)
-{
-    return run_all(view, key, true, false, ret_fields, "ret_fields");
-}
-
-int mlkv_hash_values(mlkv *view, mlkv_slice key, mlkv_rows *ret_values)
-{
-    return run_all(view, key, false, true, ret_values, "ret_values");
-}
-
 /* --- delete --- */
 
 typedef struct {
@@ -330,15 +128,14 @@ typedef struct {
     size_t n, deleted;
 } delete_call;
 
-static int delete_one(op *o, delete_call *call, uint64_t id, mlkv_slice name)
+static int delete_one(op *o, delete_call *call, entry *hash, mlkv_slice name)
 {
-    element field;
-    int result = element_open(o, id, name, &field);
+    hash_field found;
+    int result = field_open(o, hash, name, &found);
     if (result != MLKV_OK)
         return result == MLKV_ABSENT ? MLKV_OK : result;
     call->deleted++;
-    result = element_release_cell(o, field.rest);
-    return result != MLKV_OK ? result : element_delete(o, &field);
+    return field_delete(o, hash, &found);
 }
 
 static int delete_rule(op *o, void *context)
@@ -349,18 +146,12 @@ static int delete_rule(op *o, void *context)
     int result = entry_open(o, call->key, TYPE_HASH, &hash);
     if (result == MLKV_ABSENT)
         return MLKV_OK;
+    key_header before = hash.header;
     for (size_t i = 0; i < call->n && result == MLKV_OK; i++) {
         element_prefetch_batch(o, hash.header.id, call->fields, call->n, i);
-        result = delete_one(o, call, hash.header.id, call->fields[i]);
+        result = delete_one(o, call, &hash, call->fields[i]);
     }
-    if (result != MLKV_OK || call->deleted == 0)
-        return result;
-    if (hash.header.count < call->deleted)
-        return error_set(MLKV_E_CORRUPT, "hash \"%s\" has more fields than it counts",
-                         error_quote(call->key.data, call->key.size));
-    hash.header.count -= call->deleted;
-    return hash.header.count == 0 ? entry_vanish(o, &hash)
-                                  : entry_store(o, &hash, nothing, nothing);
+    return result != MLKV_OK ? result : field_store(o, &hash, &before);
 }
 
 int mlkv_hash_delete(mlkv *view, mlkv_slice key, const mlkv_slice *fields, size_t n,
@@ -384,28 +175,41 @@ typedef struct {
     int64_t delta, sum;
 } add_call;
 
+/* Opens a field that is to be changed in place, its hash too; both may be new. */
+static int open_field(op *o, mlkv_slice key, mlkv_slice name, entry *ret_hash,
+                      hash_field *ret_field)
+{
+    int result = open_or_create(o, key, ret_hash);
+    return result != MLKV_OK ? result : field_open(o, ret_hash, name, ret_field);
+}
+
+/* Puts a number in place of what was there: a field that was there keeps its expiry, one that is gone leaves it behind. */
+static int put_number(op *o, entry *hash, hash_field *self, bool was_there, mlkv_slice cell)
+{
+    key_header before = hash->header;
+    int result = self->stands && !was_there ? element_release_cell(o, self->cell) : MLKV_OK;
+    if (result == MLKV_OK)
+        result = field_put(o, hash, self, was_there ? self->at_ms : 0, cell, nothing);
+    return result != MLKV_OK ? result : field_store(o, hash, &before);
+}
+
 static int add_rule(op *o, void *context)
 {
     add_call *call = context;
     entry hash;
-    element field;
+    hash_field found = {0};
     int64_t old = 0;
     unsigned char cell[1 + INTEGER_TEXT_MAX];
-    int result = open_or_create(o, call->key, &hash);
-    if (result == MLKV_OK)
-        result = element_open(o, hash.header.id, call->name, &field);
-    bool is_new = result == MLKV_ABSENT;
-    if (result == MLKV_OK)
-        result = values_read_integer(o, field.rest, &old);
-    if (result == MLKV_OK || is_new)
+    int result = open_field(o, call->key, call->name, &hash, &found);
+    bool there = result == MLKV_OK;
+    if (there)
+        result = values_read_integer(o, found.cell, &old);
+    if (result >= 0)
         result = integer_add(old, call->delta, &call->sum);
-    if (result == MLKV_OK)
-        result =
-            element_put(o, &field, slice_of(cell, values_integer_cell(call->sum, cell)), nothing);
-    if (result != MLKV_OK || !is_new)
+    if (result != MLKV_OK)
         return result;
-    hash.header.count++;
-    return entry_store(o, &hash, nothing, nothing);
+    return put_number(o, &hash, &found, there,
+                      slice_of(cell, values_integer_cell(call->sum, cell)));
 }
 
 int mlkv_hash_add(mlkv *view, mlkv_slice key, mlkv_slice field, int64_t delta, int64_t *ret_value)
@@ -416,5 +220,62 @@ int mlkv_hash_add(mlkv *view, mlkv_slice key, mlkv_slice field, int64_t delta, i
         result = op_write(view, add_rule, &call);
     if (result == MLKV_OK && ret_value != NULL)
         *ret_value = call.sum;
+    return result;
+}
+
+typedef struct {
+    mlkv_slice key, name;
+    long double delta;
+    char cell[1 + NUMBER_LONG_TEXT_MAX];
+    size_t size; /* of the cell */
+} add_float_call;
+
+static int read_float(op *o, mlkv_slice cell, long double *ret_value)
+{
+    char text[NUMBER_LONG_TEXT_MAX];
+    int kind;
+    uint64_t size;
+    cell_blob blob;
+    int result = cell_inspect(cell, &kind, &size, &blob);
+    if (result == MLKV_OK && size > sizeof text)
+        return error_set(MLKV_E_NUMBER, "a value of %llu bytes is not a number",
+                         (unsigned long long)size);
+    if (result == MLKV_OK)
+        result = op_cell_read(o, cell, 0, (size_t)size, text);
+    return result != MLKV_OK ? result : number_parse_long(slice_of(text, (size_t)size), ret_value);
+}
+
+static int add_float_rule(op *o, void *context)
+{
+    add_float_call *call = context;
+    entry hash;
+    hash_field found = {0};
+    long double old = 0;
+    int result = open_field(o, call->key, call->name, &hash, &found);
+    bool there = result == MLKV_OK;
+    if (there)
+        result = read_float(o, found.cell, &old);
+    if (result < 0)
+        return result;
+    if (!isfinite(old + call->delta))
+        return error_set(MLKV_E_RANGE, "the sum is not a finite number");
+    call->cell[0] = CELL_RAW;
+    call->size = 1 + number_format_long(old + call->delta, call->cell + 1);
+    return put_number(o, &hash, &found, there, slice_of(call->cell, call->size));
+}
+
+int mlkv_hash_add_float(mlkv *view, mlkv_slice key, mlkv_slice field, double delta,
+                        mlkv_buffer *ret_text)
+{
+    add_float_call call = {.key = key, .name = field, .delta = number_as_written(delta)};
+    int result = check_field(view, key, field);
+    if (result == MLKV_OK && !isfinite(delta))
+        result = error_set(MLKV_E_NUMBER, "delta is not a finite number");
+    if (result == MLKV_OK && ret_text != NULL) /* nothing may fail once it is written */
+        result = buffer_reserve(ret_text, sizeof call.cell);
+    if (result == MLKV_OK)
+        result = op_write(view, add_float_rule, &call);
+    if (result == MLKV_OK && ret_text != NULL)
+        result = buffer_assign(ret_text, call.cell + 1, call.size - 1);
     return result;
 }

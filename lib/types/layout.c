@@ -1,7 +1,7 @@
 /* layout.c - names to record keys and back, and the header of a K value.
  *
  * It owns no state: bytes in, bytes out. The byte tables are in layout.h. Three kinds of record key are built here:
- *   named    head, name                      K name | E id name
+ *   named    head, name                      K name | E id name | O id score name
  *   long     head, name's begin, digest      the same when head + name would reach 511 bytes; exactly 511 bytes
  *   numbered class, id, index (big-endian)   L, T; without the index G, R, W and the prefixes of E, L, T scans
  *
@@ -16,7 +16,15 @@
 #include "base/error.h"
 #include "base/hash.h"
 
-enum { DIGEST_SIZE = 16, HEAD_SIZE_ELEMENT = 9, NAME_HEAD_SIZE = 4, LAYOUT_VERSION = 1 };
+enum {
+    DIGEST_SIZE = 16,
+    HEAD_SIZE_ELEMENT = 9,
+    NAME_HEAD_SIZE = 4,
+    LAYOUT_VERSION = 1,
+    LAYOUT_VERSION_FIELDS = 2
+};
+
+enum { FIELD_EXPIRES = 16 }; /* no cell's kind (codec/cell.h) */
 
 _Static_assert(NAME_SIZE_MAX < UINT32_MAX, "a name's size is stored in 4 bytes");
 
@@ -52,6 +60,38 @@ int layout_element(uint64_t id, mlkv_slice name, record_key *ret_key)
     return append_name(ret_key, HEAD_SIZE_ELEMENT, name);
 }
 
+int layout_ordered(uint64_t id, uint64_t score_bits, mlkv_slice name, record_key *ret_key)
+{
+    ret_key->bytes[0] = RECORD_ORDER;
+    store_be64(ret_key->bytes + 1, id);
+    store_be64(ret_key->bytes + HEAD_SIZE_ELEMENT, score_bits);
+    return append_name(ret_key, LAYOUT_ORDER_HEAD_SIZE, name);
+}
+
+int layout_field_expiry(uint64_t id, int64_t at_ms, mlkv_slice name, record_key *ret_key)
+{
+    int result = layout_ordered(id, (uint64_t)at_ms, name, ret_key);
+    ret_key->bytes[0] = RECORD_FIELD_EXPIRY;
+    return result;
+}
+
+uint64_t layout_score_bits(double score)
+{
+    uint64_t bits;
+    memcpy(&bits, &score, sizeof bits);
+    if (score == 0)
+        bits = 0; /* -0.0 */
+    return bits >> 63 != 0 ? ~bits : bits | (uint64_t)1 << 63;
+}
+
+double layout_bits_score(uint64_t bits)
+{
+    double score;
+    bits = bits >> 63 != 0 ? bits & ~((uint64_t)1 << 63) : ~bits;
+    memcpy(&score, &bits, sizeof score);
+    return score;
+}
+
 void layout_id(int record_class, uint64_t id, record_key *ret_key)
 {
     ret_key->bytes[0] = (unsigned char)record_class;
@@ -77,7 +117,7 @@ void layout_write_header(const key_header *header, unsigned char ret_bytes[LAYOU
 {
     memset(ret_bytes, 0, 8);
     ret_bytes[0] = header->type;
-    ret_bytes[1] = LAYOUT_VERSION;
+    ret_bytes[1] = header->fields_expire ? LAYOUT_VERSION_FIELDS : LAYOUT_VERSION;
     store_le64(ret_bytes + 8, header->id);
     store_le64(ret_bytes + 16, header->count);
     store_le64(ret_bytes + 24, (uint64_t)header->expiry_ms);
@@ -91,18 +131,75 @@ int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret
                          value.size);
     if (bytes[0] < TYPE_STRING || bytes[0] > TYPE_TENSOR)
         return error_set(MLKV_E_CORRUPT, "a key's record has the unknown type %u", bytes[0]);
-    if (bytes[1] != LAYOUT_VERSION)
+    bool fields_expire = bytes[0] == TYPE_HASH && bytes[1] == LAYOUT_VERSION_FIELDS;
+    if (bytes[1] != LAYOUT_VERSION && !fields_expire)
         return error_set(MLKV_E_CORRUPT, "a key's record has the unknown layout version %u",
                          bytes[1]);
     static const unsigned char zeros[6];
     if (memcmp(bytes + 2, zeros, sizeof zeros) != 0)
         return error_set(MLKV_E_CORRUPT, "a key's record has unknown flags");
-    ret_header->type = bytes[0];
+    *ret_header = (key_header){.type = bytes[0], .fields_expire = fields_expire};
     ret_header->id = load_le64(bytes + 8);
     ret_header->count = load_le64(bytes + 16);
     ret_header->expiry_ms = (int64_t)load_le64(bytes + 24);
     *ret_rest = slice_of(bytes + LAYOUT_KEY_HEADER_SIZE, value.size - LAYOUT_KEY_HEADER_SIZE);
     return MLKV_OK;
+}
+
+int layout_read_fields(key_header *header, mlkv_slice *rest)
+{
+    const unsigned char *bytes = rest->data;
+    if (!header->fields_expire)
+        return MLKV_OK;
+    if (rest->size < LAYOUT_FIELDS_SIZE)
+        return error_set(MLKV_E_CORRUPT, "a hash's record has %zu bytes about the expiry of fields",
+                         rest->size);
+    header->expiring = load_le64(bytes);
+    header->first_ms = (int64_t)load_le64(bytes + 8);
+    header->last_ms = (int64_t)load_le64(bytes + 16);
+    if (header->expiring == 0 || header->expiring > header->count || header->first_ms <= 0 ||
+        header->last_ms < header->first_ms)
+        return error_set(MLKV_E_CORRUPT,
+                         "a hash of %llu fields says that %llu of them expire, from %lld to %lld",
+                         (unsigned long long)header->count, (unsigned long long)header->expiring,
+                         (long long)header->first_ms, (long long)header->last_ms);
+    *rest = slice_of(bytes + LAYOUT_FIELDS_SIZE, rest->size - LAYOUT_FIELDS_SIZE);
+    return MLKV_OK;
+}
+
+size_t layout_write_fields(const key_header *header, unsigned char ret_bytes[LAYOUT_FIELDS_SIZE])
+{
+    if (!header->fields_expire)
+        return 0;
+    store_le64(ret_bytes, header->expiring);
+    store_le64(ret_bytes + 8, (uint64_t)header->first_ms);
+    store_le64(ret_bytes + 16, (uint64_t)header->last_ms);
+    return LAYOUT_FIELDS_SIZE;
+}
+
+int layout_split_field(mlkv_slice value, int64_t *ret_at_ms, mlkv_slice *ret_cell)
+{
+    const unsigned char *bytes = value.data;
+    *ret_at_ms = 0;
+    *ret_cell = value;
+    if (value.size == 0 || bytes[0] != FIELD_EXPIRES)
+        return MLKV_OK;
+    if (value.size <= LAYOUT_FIELD_HEAD_SIZE)
+        return error_set(MLKV_E_CORRUPT, "a field that expires has %zu bytes", value.size);
+    *ret_at_ms = (int64_t)load_le64(bytes + 1);
+    *ret_cell = slice_of(bytes + LAYOUT_FIELD_HEAD_SIZE, value.size - LAYOUT_FIELD_HEAD_SIZE);
+    return *ret_at_ms > 0
+               ? MLKV_OK
+               : error_set(MLKV_E_CORRUPT, "a field expires at %lld", (long long)*ret_at_ms);
+}
+
+size_t layout_write_field(int64_t at_ms, unsigned char ret_bytes[LAYOUT_FIELD_HEAD_SIZE])
+{
+    if (at_ms == 0)
+        return 0;
+    ret_bytes[0] = FIELD_EXPIRES;
+    store_le64(ret_bytes + 1, (uint64_t)at_ms);
+    return LAYOUT_FIELD_HEAD_SIZE;
 }
 
 int layout_split_name(mlkv_slice record_key_bytes, size_t head_size, mlkv_slice value,

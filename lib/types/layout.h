@@ -14,18 +14,25 @@
  *
  * K value, after the name (if long), 32 bytes, then the type's own part:
  *   0   1  type: 1 string, 2 hash, 3 list, 4 set, 5 zset, 6 tensor
- *   1   1  layout version of the type, 1
+ *   1   1  layout version of the type, 1; 2: a hash some of whose fields expire
  *   2   2  zero
  *   4   4  zero (flags)
  *   8   8  id of this life (LE)
  *   16  8  count of elements (LE)
  *   24  8  expiry, ms since 1970 (LE), 0: never
  *   32     string: the cell of its value. hash, set: nothing. tensor: its descriptor
- *          (types/tensor.h). list: head and tail seq.
+ *          (types/tensor.h). list: head and tail seq (list.c).
  *
- * E value (hash field, set member), after the name (if long): hash: cell; set: 8 bytes index in the
- *         dense index (LE).
- * L value of a set's dense index, key id(8) index(8): the member's bytes.
+ * The own part of a hash with layout version 2, 24 bytes:
+ *   0   8  fields that have an expiry (LE), not 0
+ *   8   8  no field expires earlier than this (LE, ms since 1970)
+ *   16  8  no field expires later (LE)
+ *
+ * E value (hash field, set member), after the name (if long): hash: cell, and in front of it, if the
+ *         field expires, a byte 16 and the expiry (8 LE, ms since 1970); set: 8 bytes index in the
+ *         dense index (LE); zset: 8 bytes score (a double, LE).
+ * O value of a zset, key id(8) score(8) member: empty, after the name (if long).
+ * L value of a set's dense index, key id(8) index(8): the member's bytes. Of a list's element, key id(8) seq(8): its cell.
  * G value, key id(8): type (1), then, once the cleaner has begun, the last record key that it
  *         reclaimed (types/clean.c).
  * C value, key "Ckeys": number of K records (8 LE).
@@ -47,6 +54,7 @@ enum {
     TYPE_TENSOR = 6
 };
 enum { LAYOUT_KEY_HEADER_SIZE = 32, NAME_SIZE_MAX = 16 << 20 };
+enum { LAYOUT_FIELDS_SIZE = 24, LAYOUT_FIELD_HEAD_SIZE = 9 };
 
 /* A record key being built. */
 typedef struct {
@@ -60,11 +68,23 @@ typedef struct {
     uint64_t id;
     uint64_t count;
     int64_t expiry_ms;
+    bool fields_expire; /* layout version 2: the own part begins with the three below */
+    uint64_t expiring;  /* fields of a hash that have an expiry */
+    int64_t first_ms; /* no field expires earlier: exact when set, may lag behind when fields go */
+    int64_t last_ms;  /* and none later, likewise */
 } key_header;
 
 /* 0, or MLKV_E_SIZE for a name over the limit. */
 int layout_key(mlkv_slice name, record_key *ret_key);                  /* K name */
 int layout_element(uint64_t id, mlkv_slice name, record_key *ret_key); /* E id name */
+/* O id score name: a sorted set's members in their order. score: layout_score_bits. */
+int layout_ordered(uint64_t id, uint64_t score_bits, mlkv_slice name, record_key *ret_key);
+enum { LAYOUT_ORDER_HEAD_SIZE = 17 }; /* class, id, score */
+/* Y id expiry name: a hash's fields in the order of their expiries; the head has the same size. */
+int layout_field_expiry(uint64_t id, int64_t at_ms, mlkv_slice name, record_key *ret_key);
+/* A score as a number whose big-endian bytes sort as the scores do: -inf lowest, inf highest; -0.0 is 0.0. Not for NaN. And back. */
+uint64_t layout_score_bits(double score);
+double layout_bits_score(uint64_t bits);
 void layout_indexed(int record_class, uint64_t id, uint64_t index,
                     record_key *ret_key); /* L, T: id index */
 void layout_id(
@@ -78,6 +98,16 @@ static inline mlkv_slice record_key_slice(const record_key *key)
 void layout_write_header(const key_header *header, unsigned char ret_bytes[LAYOUT_KEY_HEADER_SIZE]);
 /* Splits a K value (after the name) into header and the type's own part. MLKV_E_CORRUPT. */
 int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret_rest);
+/* What a hash's own part says of its fields' expiries: to be called with the rest that layout_read_header gave, for every type.
+ * *rest becomes what is behind it. MLKV_E_CORRUPT. */
+int layout_read_fields(key_header *header, mlkv_slice *rest);
+/* The same bytes. Returns their number: 0 if no field expires. */
+size_t layout_write_fields(const key_header *header, unsigned char ret_bytes[LAYOUT_FIELDS_SIZE]);
+
+/* A hash field's value after the name: *ret_at_ms: when it expires, 0: never; *ret_cell: its cell. MLKV_E_CORRUPT. */
+int layout_split_field(mlkv_slice value, int64_t *ret_at_ms, mlkv_slice *ret_cell);
+/* What stands in front of the cell of a field that expires then; nothing for 0. Returns its size. */
+size_t layout_write_field(int64_t at_ms, unsigned char ret_bytes[LAYOUT_FIELD_HEAD_SIZE]);
 
 /* Splits a value whose record key is long into name and rest; for a short one the name is what
  * follows head_size bytes of the record key. MLKV_E_CORRUPT. */

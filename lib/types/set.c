@@ -1,4 +1,4 @@
-/* set.c - sets: distinct members under a key, with O(1) random members (set_random.c draws them).
+/* set.c - sets: distinct members under a key, with O(1) random members (set_random.c draws them). set_algebra.c joins sets.
  *
  * Bytes owned, of a set's life:
  *   E id member  -> [name] index (8 LE)      finds a member, and where it stands in
@@ -15,8 +15,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "types/argument.h"
-#include "types/element.h"
-#include "types/entry.h"
+#include "types/set.h"
 #include "types/values.h"
 
 #include <stdlib.h>
@@ -40,6 +39,22 @@ static int put_member(op *o, uint64_t id, const element *member, uint64_t index)
     return result != MLKV_OK ? result : op_put(o, record_key_slice(&key), member->name);
 }
 
+int set_append(op *o, entry *set, mlkv_slice name)
+{
+    element member = {.name = name};
+    int result = layout_element(set->header.id, name, &member.key);
+    return result != MLKV_OK ? result : put_member(o, set->header.id, &member, set->header.count++);
+}
+
+int set_insert(op *o, entry *set, mlkv_slice name)
+{
+    element member;
+    int result = element_open(o, set->header.id, name, &member);
+    if (result != MLKV_ABSENT)
+        return result == MLKV_OK ? MLKV_ABSENT : result;
+    return put_member(o, set->header.id, &member, set->header.count++);
+}
+
 /* --- add --- */
 
 typedef struct {
@@ -53,7 +68,6 @@ static int add_rule(op *o, void *context)
 {
     members_call *call = context;
     entry set;
-    element member;
     call->changed = 0;
     if (call->n == 0) {
         int result = entry_open(o, call->key, TYPE_SET, &set);
@@ -64,12 +78,9 @@ static int add_rule(op *o, void *context)
         result = entry_create(o, &set, TYPE_SET);
     for (size_t i = 0; i < call->n && result == MLKV_OK; i++) {
         element_prefetch_batch(o, set.header.id, call->members, call->n, i);
-        result = element_open(o, set.header.id, call->members[i], &member);
-        if (result != MLKV_ABSENT)
-            continue;
-        result = put_member(o, set.header.id, &member, set.header.count);
-        set.header.count++;
-        call->changed++;
+        result = set_insert(o, &set, call->members[i]);
+        call->changed += result == MLKV_OK;
+        result = result == MLKV_ABSENT ? MLKV_OK : result;
     }
     return result != MLKV_OK || call->changed == 0 ? result
                                                    : entry_store(o, &set, nothing, nothing);
@@ -78,7 +89,7 @@ static int add_rule(op *o, void *context)
 /* --- remove --- */
 
 /* Moves the last member of the dense index to `index`, and deletes the last place. */
-static int fill_hole(op *o, members_call *call, const entry *set, uint64_t index)
+static int fill_hole(op *o, const entry *set, uint64_t index, mlkv_buffer *moved)
 {
     uint64_t last = set->header.count - 1;
     record_key key;
@@ -86,35 +97,39 @@ static int fill_hole(op *o, members_call *call, const entry *set, uint64_t index
     layout_indexed(RECORD_LIST, set->header.id, last, &key);
     if (index == last)
         return op_delete(o, record_key_slice(&key));
-    int result = op_get(o, record_key_slice(&key), &call->moved);
+    int result = op_get(o, record_key_slice(&key), moved);
     if (result == MLKV_ABSENT)
-        return corrupt_set(call->key, "the last member is missing in its dense index");
+        return corrupt_set(set->name, "the last member is missing in its dense index");
     if (result == MLKV_OK)
         result = op_delete(o, record_key_slice(&key));
     if (result == MLKV_OK)
-        result = element_open(o, set->header.id, slice_of_buffer(&call->moved), &mover);
+        result = element_open(o, set->header.id, slice_of_buffer(moved), &mover);
     if (result == MLKV_ABSENT)
-        return corrupt_set(call->key, "its dense index has a member that is not in the set");
+        return corrupt_set(set->name, "its dense index has a member that is not in the set");
     return result != MLKV_OK ? result : put_member(o, set->header.id, &mover, index);
 }
 
-static int remove_one(op *o, members_call *call, entry *set, mlkv_slice name)
+int set_remove(op *o, entry *set, mlkv_slice name, mlkv_buffer *moved)
 {
     element member;
     int result = element_open(o, set->header.id, name, &member);
     if (result != MLKV_OK)
-        return result == MLKV_ABSENT ? MLKV_OK : result;
+        return result;
     if (member.rest.size != INDEX_SIZE)
-        return corrupt_set(call->key, "a member's index does not have 8 bytes");
+        return corrupt_set(set->name, "a member's index does not have 8 bytes");
     uint64_t index = load_le64(member.rest.data);
     if (index >= set->header.count)
-        return corrupt_set(call->key, "a member's index is not below the count");
+        return corrupt_set(set->name, "a member's index is not below the count");
     result = element_delete(o, &member);
     if (result == MLKV_OK)
-        result = fill_hole(o, call, set, index);
+        result = fill_hole(o, set, index, moved);
     set->header.count--;
-    call->changed++;
     return result;
+}
+
+int set_store_rest(op *o, entry *set)
+{
+    return set->header.count == 0 ? entry_vanish(o, set) : entry_store(o, set, nothing, nothing);
 }
 
 static int remove_rule(op *o, void *context)
@@ -127,11 +142,11 @@ static int remove_rule(op *o, void *context)
         return MLKV_OK;
     for (size_t i = 0; i < call->n && result == MLKV_OK; i++) {
         element_prefetch_batch(o, set.header.id, call->members, call->n, i);
-        result = remove_one(o, call, &set, call->members[i]);
+        result = set_remove(o, &set, call->members[i], &call->moved);
+        call->changed += result == MLKV_OK;
+        result = result == MLKV_ABSENT ? MLKV_OK : result;
     }
-    if (result != MLKV_OK || call->changed == 0)
-        return result;
-    return set.header.count == 0 ? entry_vanish(o, &set) : entry_store(o, &set, nothing, nothing);
+    return result != MLKV_OK || call->changed == 0 ? result : set_store_rest(o, &set);
 }
 
 static int run_change(mlkv *view, op_rule rule, members_call *call, size_t *ret_changed)
@@ -158,6 +173,60 @@ int mlkv_set_remove(mlkv *view, mlkv_slice key, const mlkv_slice *members, size_
 {
     members_call call = {.key = key, .members = members, .n = n};
     return run_change(view, remove_rule, &call, ret_removed);
+}
+
+/* --- move --- */
+
+typedef struct {
+    mlkv_slice source, destination, member;
+    mlkv_buffer moved;
+} move_call;
+
+static int move_between(op *o, move_call *call, entry *from, entry *to, bool to_is_new)
+{
+    int result = set_remove(o, from, call->member, &call->moved);
+    if (result == MLKV_OK)
+        result = set_store_rest(o, from);
+    if (result == MLKV_OK && to_is_new)
+        result = entry_create(o, to, TYPE_SET);
+    if (result != MLKV_OK)
+        return result;
+    result = set_insert(o, to, call->member);
+    if (result != MLKV_OK) /* it stood there already */
+        return result == MLKV_ABSENT ? MLKV_OK : result;
+    return entry_store(o, to, nothing, nothing);
+}
+
+static int move_rule(op *o, void *context)
+{
+    move_call *call = context;
+    entry from, to;
+    element member;
+    int result = entry_open(o, call->source, TYPE_SET, &from);
+    if (result != MLKV_OK)
+        return result;
+    result = entry_open(o, call->destination, TYPE_SET, &to);
+    if (result < 0)
+        return result;
+    if (slice_equal(call->source, call->destination))
+        return element_open(o, from.header.id, call->member, &member);
+    return move_between(o, call, &from, &to, result == MLKV_ABSENT);
+}
+
+int mlkv_set_move(mlkv *view, mlkv_slice source, mlkv_slice destination, mlkv_slice member)
+{
+    move_call call = {.source = source, .destination = destination, .member = member};
+    int result = argument_pointer(view, "view");
+    if (result == MLKV_OK)
+        result = argument_slice(source, "source");
+    if (result == MLKV_OK)
+        result = argument_slice(destination, "destination");
+    if (result == MLKV_OK)
+        result = argument_slice(member, "member");
+    if (result == MLKV_OK)
+        result = op_write(view, move_rule, &call);
+    mlkv_buffer_free(&call.moved);
+    return result;
 }
 
 /* --- contains, count --- */

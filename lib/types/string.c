@@ -1,11 +1,12 @@
-/* string.c - strings: one value under a key, kept in the key's own record.
+/* string.c - strings: one value under a key, kept in the key's own record; reading them. Setting stands in string_set.c, changing in
+ * string_change.c.
  *
  * Bytes owned: the type's own part of a string's K record, which is the cell of its value (codec/cell.h). A string has no elements and
  * therefore no id of its own (0): setting it needs one record read and one record written.
  *
  * Invariants
  *   1. A cell that is replaced is released in the same rule (a blob's reference; other cells hold nothing).
- *   2. Setting replaces a key of any type and ends its expiry, as Redis SET does; adding keeps the expiry, as INCRBY does.
+ *   2. Setting replaces a key of any type and ends its expiry, as Redis SET does; changing keeps the expiry, as INCRBY does.
  *   3. A caller's buffer changes only on success (values.h).
  */
 #include <mlkv/string.h>
@@ -15,92 +16,9 @@
 #include "base/error.h"
 #include "types/argument.h"
 #include "types/entry.h"
-#include "types/integer.h"
 #include "types/named.h"
+#include "types/range.h"
 #include "types/values.h"
-
-/* --- set --- */
-
-typedef struct {
-    const mlkv_pair *pairs;
-    size_t n;
-    mlkv_set_condition condition;
-    values values;
-} set_call;
-
-/* Makes the entry a string that is ready for a new cell, whatever it was. */
-static int make_string(op *o, entry *self, bool exists)
-{
-    if (!exists)
-        return entry_create(o, self, TYPE_STRING);
-    self->header.expiry_ms = 0;
-    if (self->header.type == TYPE_STRING)
-        return entry_release_string(o, self);
-    int result = entry_remove(o, self);
-    return result != MLKV_OK ? result : entry_create(o, self, TYPE_STRING);
-}
-
-static int set_one(op *o, set_call *call, const mlkv_pair *pair)
-{
-    entry found;
-    mlkv_slice head = {NULL, 0}, body = {NULL, 0};
-    int result = entry_open(o, pair->name, TYPE_ANY, &found);
-    if (result != MLKV_OK && result != MLKV_ABSENT)
-        return result;
-    bool exists = result == MLKV_OK;
-    if ((call->condition == MLKV_SET_IF_ABSENT && exists) ||
-        (call->condition == MLKV_SET_IF_PRESENT && !exists))
-        return MLKV_ABSENT;
-    result = make_string(o, &found, exists);
-    if (result == MLKV_OK)
-        result = values_next(&call->values, o, pair->value, &head, &body);
-    return result != MLKV_OK ? result : entry_store(o, &found, head, body);
-}
-
-static int set_rule(op *o, void *context)
-{
-    set_call *call = context;
-    values_restart(&call->values);
-    int result = MLKV_OK;
-    for (size_t i = 0; i < call->n && result == MLKV_OK; i++) {
-        if (i % NAMED_BATCH == 0 && call->n > 1)
-            for (size_t j = i; j < call->n && j - i < NAMED_BATCH; j++)
-                entry_prefetch(o, call->pairs[j].name);
-        result = set_one(o, call, &call->pairs[i]);
-    }
-    return result;
-}
-
-static int run_set(mlkv *view, const mlkv_pair *pairs, size_t n, mlkv_set_condition condition)
-{
-    set_call call = {.pairs = pairs, .n = n, .condition = condition};
-    int result = values_prepare(&call.values, view, pairs, n);
-    if (result == MLKV_OK)
-        result = op_write(view, set_rule, &call);
-    values_done(&call.values);
-    return result;
-}
-
-int mlkv_string_set(mlkv *view, mlkv_slice key, mlkv_slice value, mlkv_set_condition condition)
-{
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_slice(value, "value");
-    if (result == MLKV_OK && (unsigned)condition > MLKV_SET_IF_PRESENT)
-        result = error_set(MLKV_E_ARGUMENT, "condition %d is unknown", (int)condition);
-    if (result != MLKV_OK)
-        return result;
-    mlkv_pair pair = {key, value};
-    return run_set(view, &pair, 1, condition);
-}
-
-int mlkv_string_set_many(mlkv *view, const mlkv_pair *pairs, size_t n)
-{
-    int result = argument_pointer(view, "view");
-    if (result == MLKV_OK)
-        result = argument_pairs(pairs, n, "pairs");
-    return result != MLKV_OK ? result : run_set(view, pairs, n, MLKV_SET_ALWAYS);
-}
 
 /* --- get --- */
 
@@ -162,6 +80,43 @@ int mlkv_string_length(mlkv *view, mlkv_slice key, uint64_t *ret_length)
 }
 
 typedef struct {
+    mlkv_slice key;
+    int64_t start, stop;
+    mlkv_buffer *value;
+    size_t old_size;
+} range_call;
+
+static int get_range_rule(op *o, void *context)
+{
+    range_call *call = context;
+    entry found;
+    int kind;
+    cell_blob blob;
+    uint64_t length, first, n;
+    call->value->size = call->old_size;
+    int result = entry_open(o, call->key, TYPE_STRING, &found);
+    if (result != MLKV_OK)
+        return result == MLKV_ABSENT ? MLKV_OK : result;
+    result = cell_inspect(found.rest, &kind, &length, &blob);
+    if (result != MLKV_OK || !range_resolve_bytes(call->start, call->stop, length, &first, &n))
+        return result;
+    void *to = buffer_extend(call->value, (size_t)n);
+    return to == NULL ? MLKV_E_MEMORY : op_cell_read(o, found.rest, first, (size_t)n, to);
+}
+
+int mlkv_string_get_range(mlkv *view, mlkv_slice key, int64_t start, int64_t stop,
+                          mlkv_buffer *ret_value)
+{
+    int result = argument_view_key(view, key);
+    if (result == MLKV_OK)
+        result = argument_pointer(ret_value, "ret_value");
+    if (result != MLKV_OK)
+        return result;
+    range_call call = {key, start, stop, ret_value, ret_value->size};
+    return values_end_get(op_read(view, get_range_rule, &call), call.old_size, ret_value);
+}
+
+typedef struct {
     const mlkv_slice *keys;
     size_t n;
     mlkv_rows *rows;
@@ -210,43 +165,4 @@ int mlkv_string_get_many(mlkv *view, const mlkv_slice *keys, size_t n, mlkv_rows
     result = op_read(view, get_many_rule, &call);
     mlkv_buffer_free(&call.decoded);
     return values_end_rows(result, ret_values);
-}
-
-/* --- add --- */
-
-typedef struct {
-    mlkv_slice key;
-    int64_t delta, sum;
-} add_call;
-
-static int add_rule(op *o, void *context)
-{
-    add_call *call = context;
-    entry found;
-    int64_t old = 0;
-    unsigned char cell[1 + INTEGER_TEXT_MAX];
-    int result = entry_open(o, call->key, TYPE_STRING, &found);
-    if (result == MLKV_OK)
-        result = values_read_integer(o, found.rest, &old);
-    else if (result == MLKV_ABSENT)
-        result = entry_create(o, &found, TYPE_STRING);
-    if (result == MLKV_OK)
-        result = integer_add(old, call->delta, &call->sum);
-    if (result == MLKV_OK)
-        result = entry_release_string(o, &found);
-    if (result != MLKV_OK)
-        return result;
-    return entry_store(o, &found, slice_of(cell, values_integer_cell(call->sum, cell)),
-                       slice_of(NULL, 0));
-}
-
-int mlkv_string_add(mlkv *view, mlkv_slice key, int64_t delta, int64_t *ret_value)
-{
-    add_call call = {.key = key, .delta = delta};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = op_write(view, add_rule, &call);
-    if (result == MLKV_OK && ret_value != NULL)
-        *ret_value = call.sum;
-    return result;
 }

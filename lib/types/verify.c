@@ -9,9 +9,10 @@
  *   1. Order and class of record keys; sizes, versions, and reserved bytes of every value; that
  *      cells can be decoded.
  *   2. Each life's number of elements; elements without a life; ids that two keys share; a set's
- *      index against its members.
+ *      index, and a sorted set's order, against its members.
  *   3. Tensors: form, chunks, sizes, checksums, the sum of stored bytes.
- *   4. Blobs: pieces, checksums, reference counts, blobs that belong to nobody. The number of keys.
+ *   4. Expiries: keys, and fields of hashes, against the records in order of time.
+ *   5. Blobs: pieces, checksums, reference counts, blobs that belong to nobody. The number of keys.
  *
  * A record that the store cannot read (its checksum is wrong) ends the walk of its class; the sums
  * are then left out, as they would blame others.
@@ -63,10 +64,18 @@ static int verify_record(verifier *self, mlkv_slice key, mlkv_slice value)
     switch (*(const unsigned char *)key.data) {
     case RECORD_KEY:
         return verify_key(self, key, value);
+    case RECORD_EXPIRY:
+        return verify_expiry(self, key, value);
+    case RECORD_FIELDS_DUE:
+        return verify_fields_due(self, key, value);
+    case RECORD_FIELD_EXPIRY:
+        return verify_field_expiry(self, key, value);
     case RECORD_ELEMENT:
     case RECORD_LIST:
     case RECORD_TENSOR:
         return verify_element(self, key, value);
+    case RECORD_ORDER:
+        return verify_ordered(self, key, value);
     case RECORD_BLOB:
         return verify_blob_piece(self, key, value);
     case RECORD_REFERENCE:

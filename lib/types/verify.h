@@ -19,8 +19,11 @@ typedef struct {
     bool deleted; /* G: its elements wait for the cleaner */
     bool broken;  /* its K record is wrong: nothing is said of its elements */
     uint64_t expected;
-    uint64_t elements;                            /* E records, of a list L, of a tensor T */
-    uint64_t indexed;                             /* L records of a set */
+    uint64_t elements; /* E records, of a list L, of a tensor T */
+    uint64_t indexed;  /* L records of a set, O records of a sorted set, Y records of a hash */
+    uint64_t expiring, expiring_found;            /* fields of a hash that expire */
+    int64_t first_ms, last_ms;                    /* when */
+    uint64_t head;                                /* of a list: number of its first element */
     uint64_t rows, row_bytes, chunk_rows, chunks; /* of a tensor */
     uint64_t stored_bytes, stored_bytes_found;
 } verify_life;
@@ -87,6 +90,20 @@ int verify_blobs_end(verifier *self);
 int verify_lives_begin(verifier *self);
 int verify_key(verifier *self, mlkv_slice key, mlkv_slice value);
 int verify_element(verifier *self, mlkv_slice key, mlkv_slice value); /* E, L, T */
+int verify_ordered(verifier *self, mlkv_slice key, mlkv_slice value); /* O */
 int verify_lives_end(verifier *self);
+
+/* --- verify_expiry.c --- */
+int verify_expiry(verifier *self, mlkv_slice key, mlkv_slice value); /* X */
+int verify_key_expiry(verifier *self, mlkv_slice name, int64_t at_ms);
+
+/* --- verify_fields.c --- */
+/* A hash's element, `value` behind its name. */
+int verify_field(verifier *self, mlkv_slice key, verify_life *life, mlkv_slice name,
+                 mlkv_slice value);
+int verify_field_expiry(verifier *self, mlkv_slice key, mlkv_slice value); /* Y */
+int verify_fields_due(verifier *self, mlkv_slice key, mlkv_slice value);   /* F */
+int verify_hash(verifier *self, mlkv_slice name, const key_header *header);
+bool verify_fields_counted(const verify_life *life);
 
 #endif

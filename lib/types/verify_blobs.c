@@ -2,7 +2,7 @@
  *
  * A blob's records: B (pieces, decoded here and compared with their checksums), R (number of
  * references) or W (waiting for the cleaner), N (noted by the session that wrote it). In key order
- * B comes first, then the cells of E and K, then N and R, the cells of T, and W: so each cell is
+ * B comes first, then the cells of E, K and L, then N and R, the cells of T, and W: so each cell is
  * compared with the pieces found, and the counts only at the end.
  *
  * What is no problem: a noted blob without references, whole or in part (being written, or left by

@@ -6,6 +6,7 @@
  *
  * A set's member m has an E record with its index i, and the L record i holds m. Each E record is
  * looked up in L; that there are as many L as E records then leaves no room for another L record.
+ * A sorted set's members and O records likewise.
  *
  * Elements of a deleted life (G) may be there in part: the cleaner is at work. They count as
  * unclaimed. A K record that is wrong itself is told of once; its elements are not blamed too.
@@ -18,7 +19,9 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "types/element.h"
+#include "types/list.h"
 #include "types/tensor.h"
+#include "types/zset.h"
 
 enum { KEY_HEAD_SIZE = 1, ID_KEY_SIZE = 9, INDEXED_KEY_SIZE = 17, KEY_ID_AT = 8 };
 
@@ -26,14 +29,21 @@ enum { KEY_HEAD_SIZE = 1, ID_KEY_SIZE = 9, INDEXED_KEY_SIZE = 17, KEY_ID_AT = 8 
 static int split_key(mlkv_slice key, mlkv_slice value, mlkv_slice *ret_name, key_header *ret_header,
                      mlkv_slice *ret_rest, tensor_form *ret_form)
 {
+    uint64_t head, tail;
     int result = layout_split_name(key, KEY_HEAD_SIZE, value, ret_name, ret_rest);
     if (result == MLKV_OK)
         result = layout_read_header(*ret_rest, ret_header, ret_rest);
+    if (result == MLKV_OK)
+        result = layout_read_fields(ret_header, ret_rest);
     if (result == MLKV_OK && ret_header->type == TYPE_TENSOR)
         result = tensor_form_read(*ret_rest, ret_form);
-    if (result == MLKV_OK && (ret_header->type == TYPE_HASH || ret_header->type == TYPE_SET) &&
+    if (result == MLKV_OK &&
+        (ret_header->type == TYPE_HASH || ret_header->type == TYPE_SET ||
+         ret_header->type == TYPE_ZSET) &&
         ret_rest->size != 0)
         result = error_set(MLKV_E_CORRUPT, "%zu bytes too many", ret_rest->size);
+    if (result == MLKV_OK && ret_header->type == TYPE_LIST)
+        result = list_read_part(*ret_rest, ret_header->count, &head, &tail);
     if (result == MLKV_OK && (ret_header->type == TYPE_STRING) != (ret_header->id == 0))
         result = error_set(MLKV_E_CORRUPT, "its type does not fit its id, %llu",
                            (unsigned long long)ret_header->id);
@@ -100,12 +110,17 @@ static int begin_key(verifier *self, mlkv_slice key, mlkv_slice value)
     *life = (verify_life){.id = header.id,
                           .type = header.type,
                           .expected = header.count,
+                          .expiring = header.expiring,
+                          .first_ms = header.first_ms,
+                          .last_ms = header.last_ms,
                           .rows = form.rows,
                           .row_bytes = form.row_bytes,
                           .chunk_rows = form.chunk_rows,
                           .chunks = form.chunks,
                           .stored_bytes = form.stored_bytes};
-    return MLKV_OK;
+    uint64_t tail;
+    return header.type == TYPE_LIST ? list_read_part(rest, header.count, &life->head, &tail)
+                                    : MLKV_OK;
 }
 
 static int each_record(verifier *self, int class, int (*visit)(verifier *, mlkv_slice, mlkv_slice))
@@ -145,6 +160,11 @@ int verify_key(verifier *self, mlkv_slice key, mlkv_slice value)
     int result = split_key(key, value, &name, &header, &rest, &form);
     if (result != MLKV_OK)
         return verify_result(self, key, result);
+    result = verify_key_expiry(self, name, header.expiry_ms);
+    if (result == MLKV_OK)
+        result = verify_hash(self, name, &header);
+    if (result != MLKV_OK)
+        return result;
     if (header.type == TYPE_STRING)
         return verify_cell(self, key, rest, NULL);
     if (header.type == TYPE_TENSOR && header.count != form.chunks)
@@ -196,7 +216,67 @@ static int verify_member(verifier *self, mlkv_slice key, const verify_life *life
     return MLKV_OK;
 }
 
-static int verify_named(verifier *self, mlkv_slice key, mlkv_slice value, const verify_life *life)
+static int ordered_rule(op *o, void *context)
+{
+    index_lookup *self = context;
+    record_key key;
+    mlkv_slice value, name = {0}, rest;
+    self->same = false;
+    int result = layout_ordered(self->id, self->index, self->member, &key);
+    if (result == MLKV_OK)
+        result = op_borrow(o, record_key_slice(&key), &value);
+    if (result == MLKV_OK)
+        result =
+            layout_split_name(record_key_slice(&key), LAYOUT_ORDER_HEAD_SIZE, value, &name, &rest);
+    self->same = result == MLKV_OK && slice_equal(name, self->member);
+    return result;
+}
+
+/* A sorted set's member has a record in its order, at its score. */
+static int verify_scored(verifier *self, mlkv_slice key, const verify_life *life, mlkv_slice name,
+                         mlkv_slice rest)
+{
+    double score;
+    int result = zset_score(rest, &score);
+    if (result != MLKV_OK)
+        return verify_result(self, key, result);
+    if (life->deleted)
+        return MLKV_OK;
+    index_lookup lookup = {.id = life->id, .index = layout_score_bits(score), .member = name};
+    result = op_read(self->view, ordered_rule, &lookup);
+    if (result < 0 && result != MLKV_E_CORRUPT)
+        return result;
+    return lookup.same
+               ? MLKV_OK
+               : verify_problem(self, "sorted set member '%s' does not stand at its score, %.17g",
+                                error_quote(key.data, key.size), score);
+}
+
+int verify_ordered(verifier *self, mlkv_slice key, mlkv_slice value)
+{
+    mlkv_slice name, rest;
+    if (key.size < LAYOUT_ORDER_HEAD_SIZE)
+        return verify_problem(self, "record key '%s' has a wrong size",
+                              error_quote(key.data, key.size));
+    verify_life *life = id_map_find(&self->lives, load_be64((const unsigned char *)key.data + 1));
+    if (life == NULL)
+        return self->partial ? MLKV_OK
+                             : verify_problem(self, "record '%s' belongs to no key",
+                                              error_quote(key.data, key.size));
+    life->indexed++;
+    self->report.unclaimed += life->deleted;
+    if (life->broken)
+        return MLKV_OK;
+    if (life->type != TYPE_ZSET)
+        return verify_problem(self, "record '%s' belongs to a key that is no sorted set",
+                              error_quote(key.data, key.size));
+    int result = layout_split_name(key, LAYOUT_ORDER_HEAD_SIZE, value, &name, &rest);
+    if (result == MLKV_OK && rest.size != 0)
+        result = error_set(MLKV_E_CORRUPT, "%zu bytes too many", rest.size);
+    return verify_result(self, key, result);
+}
+
+static int verify_named(verifier *self, mlkv_slice key, mlkv_slice value, verify_life *life)
 {
     mlkv_slice name, rest;
     int result = layout_split_name(key, ELEMENT_HEAD_SIZE, value, &name, &rest);
@@ -205,9 +285,9 @@ static int verify_named(verifier *self, mlkv_slice key, mlkv_slice value, const 
     if (life->type == TYPE_SET)
         return verify_member(self, key, life, name, rest);
     if (life->type == TYPE_HASH)
-        return verify_cell(self, key, rest, NULL);
+        return verify_field(self, key, life, name, rest);
     return life->type == TYPE_ZSET
-               ? MLKV_OK
+               ? verify_scored(self, key, life, name, rest)
                : verify_problem(self, "record '%s' belongs to a key that has no such elements",
                                 error_quote(key.data, key.size));
 }
@@ -259,6 +339,22 @@ static int verify_chunk(verifier *self, mlkv_slice key, mlkv_slice value, verify
     return verify_chunk_bytes(self, key, &head, cell);
 }
 
+static int verify_list_element(verifier *self, mlkv_slice key, mlkv_slice value,
+                               const verify_life *life)
+{
+    uint64_t seq = load_be64((const unsigned char *)key.data + ID_KEY_SIZE);
+    if (life->type != TYPE_LIST)
+        return verify_problem(self, "record '%s' belongs to a key that has no such elements",
+                              error_quote(key.data, key.size));
+    if (!life->deleted && seq - life->head >= life->expected)
+        return verify_problem(
+            self,
+            "list element '%s' has number %llu, but the list is numbered from %llu, %llu of them",
+            error_quote(key.data, key.size), (unsigned long long)seq,
+            (unsigned long long)life->head, (unsigned long long)life->expected);
+    return verify_cell(self, key, value, NULL);
+}
+
 int verify_element(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     const unsigned char *bytes = key.data;
@@ -282,18 +378,16 @@ int verify_element(verifier *self, mlkv_slice key, mlkv_slice value)
         return verify_named(self, key, value, life);
     if (bytes[0] == RECORD_TENSOR)
         return verify_chunk(self, key, value, life);
-    if (!index && life->type != TYPE_LIST)
-        return verify_problem(self, "record '%s' belongs to a key that has no such elements",
-                              error_quote(key.data, key.size));
-    return MLKV_OK;
+    return index ? MLKV_OK : verify_list_element(self, key, value, life);
 }
 
 static bool counts_right(const verify_life *life)
 {
     return life->deleted || life->broken ||
            (life->elements == life->expected &&
-            (life->type != TYPE_SET || life->indexed == life->expected) &&
-            life->stored_bytes == life->stored_bytes_found);
+            ((life->type != TYPE_SET && life->type != TYPE_ZSET) ||
+             life->indexed == life->expected) &&
+            verify_fields_counted(life) && life->stored_bytes == life->stored_bytes_found);
 }
 
 static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
@@ -314,6 +408,15 @@ static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
     else if (life->type == TYPE_SET && life->indexed != expected)
         result = verify_problem(self, "set '%s' has %llu members, but %llu in its index", quoted,
                                 expected, (unsigned long long)life->indexed);
+    else if (life->type == TYPE_ZSET && life->indexed != expected)
+        result = verify_problem(self, "sorted set '%s' has %llu members, but %llu in its order",
+                                quoted, expected, (unsigned long long)life->indexed);
+    else if (!verify_fields_counted(life))
+        result = verify_problem(
+            self,
+            "hash '%s' counts %llu fields that expire, %llu are there, and %llu in order of time",
+            quoted, (unsigned long long)life->expiring, (unsigned long long)life->expiring_found,
+            (unsigned long long)life->indexed);
     else
         result = verify_problem(
             self, "tensor '%s' says that %llu bytes are stored, its chunks say %llu", quoted,

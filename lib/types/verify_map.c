@@ -12,12 +12,14 @@
 #include "base/hash.h"
 #include "types/verify.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 static uint64_t id_at(const id_map *self, size_t i)
 {
     uint64_t id;
+    assert(self->items != NULL); /* the table names only items that are there */
     memcpy(&id, self->items + i * self->item_size, sizeof id);
     return id;
 }
@@ -73,7 +75,7 @@ void *id_map_take(id_map *self, uint64_t id)
         return NULL;
     if (2 * (self->count + 1) > self->table_size && !grow_table(self))
         return NULL;
-    if (self->count == self->capacity && !grow_items(self))
+    if ((self->items == NULL || self->count == self->capacity) && !grow_items(self))
         return NULL;
     unsigned char *item = self->items + self->count * self->item_size;
     memset(item, 0, self->item_size);

@@ -12,7 +12,6 @@
 
 #include "base/buffer.h"
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/lock.h"
@@ -21,9 +20,10 @@
 #include <stdlib.h>
 
 enum {
-    READS_MAX = 4,     /* optimistic runs of a read before it takes the lock */
-    SETTLE_AFTER = 8,  /* runs after which LMDB is asked whether a death left it ahead */
-    AGAIN_MAX = 10000, /* runs of one operation: only a bug or a broken store gets there */
+    READS_MAX = 4,       /* optimistic runs of a read before it takes the lock */
+    SETTLE_AFTER = 8,    /* runs after which LMDB is asked whether a death left it ahead */
+    KEEPER_LOCK_MS = 20, /* the keeper has more to do than to wait for somebody's transaction */
+    AGAIN_MAX = 10000,   /* runs of one operation: only a bug or a broken store gets there */
 };
 
 /* --- scratch memory --- */
@@ -107,7 +107,9 @@ static void op_begin(op *o, mlkv *view, engine *self, op_scratch *scratch, bool 
 static void op_reset(op *o)
 {
     o->reads = 0;
+    o->released_bytes = 0;
     o->again = false;
+    o->wants = false;
     o->scanned = false;
     o->begun = o->view->kind == VIEW_TRANSACTION;
     batch_clear(o->writes);
@@ -116,7 +118,8 @@ static void op_reset(op *o)
 
 static int begin_locked(op *o)
 {
-    int result = engine_write_begin(o->engine);
+    int result = o->view->borrowed ? engine_write_begin_within(o->engine, KEEPER_LOCK_MS)
+                                   : engine_write_begin(o->engine);
     if (result != MLKV_OK)
         return result;
     o->locked = true;
@@ -156,6 +159,9 @@ static int run_read(op *o, op_rule rule, void *context)
             return result;
         if (o->view->kind == VIEW_SNAPSHOT)
             break;
+        if (o->engine->options.read_only && i >= SETTLE_AFTER &&
+            (result = engine_settle(o->engine)) != MLKV_OK)
+            return result;
     }
     return error_set(MLKV_E_CORRUPT, "a record refers to data that is not there");
 }
@@ -187,7 +193,7 @@ static int run_locked(op *o, op_rule rule, void *context)
         o->cursor = engine_cursor(o->engine);
         o->begun = true;
         int result = rule(o, context);
-        if (!o->again && result != ENGINE_AGAIN)
+        if ((!o->again && result != ENGINE_AGAIN) || o->wants)
             return result;
         if (o->view->kind == VIEW_TRANSACTION && i > READS_MAX)
             break;
@@ -198,13 +204,29 @@ static int run_locked(op *o, op_rule rule, void *context)
     return error_set(MLKV_E_CORRUPT, "a record refers to data that is not there");
 }
 
+/* Takes the lock and runs the rule, and once more after what it wanted to have without the lock was made. */
+static int lock_and_run(op *o, op_rule rule, void *context)
+{
+    int result = begin_locked(o);
+    o->may_want = true;
+    if (result == MLKV_OK)
+        result = run_locked(o, rule, context);
+    if (!o->locked || !o->wants)
+        return result;
+    engine_write_end(o->engine);
+    o->locked = false;
+    view_make_wanted(o);
+    o->may_want = false;
+    result = begin_locked(o);
+    return result != MLKV_OK ? result : run_locked(o, rule, context);
+}
+
 static int write_live(op *o, op_rule rule, void *context)
 {
     uint64_t end = 0;
-    int result = begin_locked(o);
-    if (result != MLKV_OK)
+    int result = lock_and_run(o, rule, context);
+    if (!o->locked)
         return result;
-    result = run_locked(o, rule, context);
     int committed = MLKV_OK;
     if (result >= 0 && o->writes->count != 0)
         committed = engine_commit(o->engine, o->writes, &end);
@@ -212,11 +234,13 @@ static int write_live(op *o, op_rule rule, void *context)
     o->locked = false;
     if (committed != MLKV_OK)
         return committed;
+    if (end != 0)
+        engine_notify(o->engine, o->writes);
     if (result >= 0)
         op_adopt_all(o);
     if (end == 0)
         return result;
-    int waited = engine_wait(o->engine, end, o->view->durability);
+    int waited = engine_wait_written(o->engine, end, o->view->durability);
     engine_throttle(o->engine);
     return waited != MLKV_OK ? waited : result;
 }
@@ -239,6 +263,8 @@ static int write_transaction(op *o, op_rule rule, void *context)
     int merged = batch_merge(&o->view->writes, o->writes);
     if (merged == MLKV_OK)
         merged = note_adopted(o);
+    if (merged == MLKV_OK && o->view->overlays != NULL)
+        view_overlays_merge(o->view, o->engine, o->writes);
     if (merged != MLKV_OK)
         o->view->failed = merged;
     else
@@ -267,6 +293,23 @@ int op_write(mlkv *view, op_rule rule, void *context)
     op_scratch_release(scratch);
     cancel_restore(state);
     return result;
+}
+
+int op_transact(mlkv *view, int (*run)(mlkv *inside, void *context), void *context)
+{
+    if (view != NULL && view->kind == VIEW_TRANSACTION)
+        return run(view, context);
+    mlkv *inside = NULL;
+    int result = mlkv_begin(view, &inside);
+    if (result != MLKV_OK)
+        return result;
+    result = run(inside, context);
+    if (result < 0) {
+        (void)mlkv_abort(inside);
+        return result;
+    }
+    int committed = mlkv_commit(inside);
+    return committed != MLKV_OK ? committed : result;
 }
 
 /* --- what a rule may do --- */
@@ -392,13 +435,14 @@ int op_take_id(op *o, uint64_t *ret_id)
     return MLKV_OK;
 }
 
-int64_t op_now_ms(const op *o)
+uint64_t op_session(op *o)
 {
-    if (o->now_ms != 0)
-        return o->now_ms;
-    int64_t now = clock_wall_ms();
-    ((op *)(uintptr_t)o)->now_ms = now; /* one value for the whole operation */
-    return now;
+    return liveness_session(o->engine->liveness);
+}
+
+bool op_session_lives(op *o, uint64_t session)
+{
+    return liveness_session_alive(o->engine->liveness, session);
 }
 
 const cell_options *op_cell_options(const op *o)

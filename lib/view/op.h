@@ -26,6 +26,10 @@ typedef int (*op_rule)(op *o, void *context);
 int op_read(mlkv *view, op_rule rule, void *context);
 int op_write(mlkv *view, op_rule rule, void *context);
 
+/* Runs several operations as one: in a transaction of their own, committed if the result is 0 or MLKV_ABSENT and aborted if it is
+ * negative; if the view is a transaction, in that one, so at most the last of them may write. */
+int op_transact(mlkv *view, int (*run)(mlkv *inside, void *context), void *context);
+
 /* --- reading records --- */
 /* Copies the value into *ret_value (an internal buffer or the caller's). 0, MLKV_ABSENT, negative.
  */
@@ -44,9 +48,31 @@ int op_put_reserve(op *o, mlkv_slice record_key, size_t size, void **ret_bytes);
 int op_delete(op *o, mlkv_slice record_key);
 /* An id for a new life of a key. */
 int op_take_id(op *o, uint64_t *ret_id);
+/* The session of this process, which ends with it at the latest, and whether one has not ended. */
+uint64_t op_session(op *o);
+bool op_session_lives(op *o, uint64_t session);
 
-/* Wall clock in ms, one value for the whole operation (R11), frozen in a snapshot. */
+/* Wall clock in ms, one value for the whole operation (R11), frozen in a snapshot. It does not go
+ * back behind what was said to be expired (op_saw_expired), even if the machine's does. */
 int64_t op_now_ms(const op *o);
+/* The operation answers that something which expires at this time is not there any more. */
+void op_saw_expired(op *o, int64_t expiry_ms);
+/* The operation puts a record that says that something expires at this time. */
+void op_note_expiry(op *o, int64_t expiry_ms);
+
+/* When to look for what has expired; for the cleaner (types/expiry.c). */
+typedef struct {
+    int64_t now_ms; /* as of this store */
+    int64_t due_ms; /* nothing expires earlier; INT64_MAX: nothing at all */
+    int64_t
+        behind_ms; /* by how much the machine's clock was set back; time stands still until all is removed */
+} expiry_times;
+int op_expiry_times(mlkv *view, expiry_times *ret_times);
+/* A look at all that is due begins: if it does not come to an end (a death), the next one begins `again_ms` later. Returns a
+ * ticket. */
+int op_expiry_begin(op *o, int64_t again_ms, uint64_t *ret_ticket);
+/* It has ended: nothing expires before due_ms but what was put since. Lets the clock go back if it was set back. */
+int op_expiry_end(op *o, uint64_t ticket, int64_t due_ms, const expiry_times *times);
 
 /* --- values of any size --- */
 /* A value made ready outside every lock: compressed, or, if it is large, written to LMDB as a blob
@@ -100,6 +126,60 @@ int scan_next(scan *self, mlkv_slice *ret_key, mlkv_slice *ret_value);
 /* Decodes a cell that the scan returned, from the scan's own snapshot. */
 int scan_cell_append(scan *self, mlkv_slice cell, mlkv_buffer *out);
 void scan_close(scan *self);
+
+/* --- the order of many records: how many stand before one, which ones stand at a number --- */
+typedef struct ranking ranking;
+/* All record keys that start with prefix, which is a class and an id (9 bytes); about `count` of them. passing: most of them
+ * will be looked at once, in order, so that nothing is worth building. Answers are as of the op's state without the records
+ * that this op itself has put (those of its transaction's earlier ops count). To be closed before the rule ends. */
+int op_ranking_open(op *o, mlkv_slice prefix, uint64_t count, bool passing, ranking **ret_ranking);
+/* How many of them are < key. O(log count), or O(count) if no counted tree can be had. */
+int ranking_rank(ranking *self, mlkv_slice key, uint64_t *ret_rank);
+/* Keys number first, first + 1 ... in their order, at most n: appends size (2, LE) and bytes of each to *keys. *ret_count: how
+ * many there were; fewer than n only at the end. O(log count + n); forward selections one after another never cost more than
+ * one pass in all. */
+int ranking_select(ranking *self, uint64_t first, size_t n, mlkv_buffer *keys, size_t *ret_count);
+/* Many selections will follow, forward from number `first` on: they are one scan from there, so that none of them finds the state
+ * moved, and no lock is needed however long they take. */
+int ranking_pass(ranking *self, uint64_t first);
+void ranking_close(ranking *self);
+
+/* --- a damaged store (types/salvage.c) --- */
+typedef struct salvage_site salvage_site; /* where a new store is built */
+typedef struct {
+    /* A sentence; loss: about something that is lost. Non-zero ends the salvage: MLKV_ABSENT. */
+    int (*tell)(void *context, bool loss, const char *sentence);
+    void *context;
+    /* filled in: */
+    uint64_t pages, pages_damaged, records, records_lost, records_uncertain, frames;
+} salvage_records;
+/* Puts the records that are left of `damaged` into a new store, which is built aside and opened for the caller alone: its cleaner
+ * does nothing. Its records may not fit each other: that is for the caller to mend. Results as of mlkv_salvage. */
+int op_salvage_begin(const char *damaged, const char *path, salvage_records *records,
+                     salvage_site **ret_site, mlkv **ret_db);
+/* Closes the store and, if result is 0, puts it in its place; else removes all of it. Returns result or what failed. */
+int op_salvage_end(salvage_site *site, mlkv *db, int result);
+
+/* --- waiting for changes (watch.c) --- */
+/* By what changes of a record are waited for. Records of one life (E, L, O, T) have one hash, that of a prefix
+ * of class and id. */
+uint64_t op_watch_hash(mlkv_slice record_key);
+/* Says that changes of records with these hashes (any: of any record) are waited for. Then look; then
+ * op_watch_wait, which returns at once if
+ * something was written since. */
+int op_watch_begin(mlkv *view, const uint64_t *hashes, size_t n, bool any, uint32_t *ret_round);
+/* Returns when something may have changed, or after timeout_ms, or after some seconds anyway: begin again then. */
+int op_watch_wait(mlkv *view, uint32_t round, const uint64_t *hashes, size_t n, bool any,
+                  uint32_t timeout_ms);
+/* Whether the view can wait at all: a live one. */
+bool op_watch_possible(const mlkv *view);
+/* Where the journal stands; what is written later is found by op_watch_changes. */
+int op_watch_position(mlkv *view, uint64_t *ret_position);
+/* Visits the keys of the records written since, and moves the position; what the visitor says other than 0 ends
+ * it. MLKV_ABSENT: that is not known
+ * any more. */
+int op_watch_changes(mlkv *view, uint64_t *position,
+                     int (*visit)(void *context, mlkv_slice record_key), void *context);
 
 /* --- upcalls: what view needs of types, registered at load by types/ so that view does not depend
  * on it --- */

@@ -138,8 +138,9 @@ static int build_overlay(scan *self, const batch *own, const batch *outer, const
 
 /* --- the state it stands on --- */
 
-/* Pending records and an LMDB snapshot as of exactly `cursor`. */
-static int take_state(scan *self, uint64_t cursor, mlkv_slice prefix, mlkv_slice after)
+/* Pending records and an LMDB snapshot as of exactly `cursor`; moment (may be NULL) is told of it. */
+static int take_state(scan *self, uint64_t cursor, mlkv_slice prefix, mlkv_slice after,
+                      const view_moment *moment)
 {
     engine *source = self->engine;
     lock_take(&source->catchup_lock);
@@ -152,20 +153,23 @@ static int take_state(scan *self, uint64_t cursor, mlkv_slice prefix, mlkv_slice
     }
     if (result == MLKV_OK)
         result = engine_snapshot_at(source, cursor, &self->read);
+    self->owns_read = result == MLKV_OK;
+    if (result == MLKV_OK && moment != NULL)
+        result = moment->at(moment->context);
     lock_release(&source->catchup_lock);
     if (result != MLKV_OK)
         pending_copy_free(&self->pending);
-    self->owns_read = result == MLKV_OK;
     return result;
 }
 
-static int take_live_state(scan *self, mlkv_slice prefix, mlkv_slice after)
+static int take_live_state(scan *self, mlkv_slice prefix, mlkv_slice after,
+                           const view_moment *moment)
 {
     for (int i = 1; i < OPEN_MAX; i++) {
         uint64_t cursor;
         int result = engine_read_begin(self->engine, &cursor);
         if (result == MLKV_OK)
-            result = take_state(self, cursor, prefix, after);
+            result = take_state(self, cursor, prefix, after, moment);
         if (result != ENGINE_AGAIN)
             return result;
         result = i % SETTLE_EVERY == 0 ? engine_settle(self->engine) : MLKV_OK;
@@ -183,7 +187,7 @@ static int take_op_state(scan *self, op *o, mlkv_slice prefix, mlkv_slice after)
             return result;
         o->begun = true;
     }
-    int result = take_state(self, o->cursor, prefix, after);
+    int result = take_state(self, o->cursor, prefix, after, NULL);
     if (result == ENGINE_AGAIN)
         o->again = true;
     if (result == MLKV_OK) {
@@ -210,6 +214,20 @@ static int position_cursor(scan *self, mlkv_slice prefix, mlkv_slice after)
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }
 
+static scan *new_scan(mlkv *view, engine *source, mlkv_slice prefix)
+{
+    scan *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        error_set_memory("a scan");
+        return NULL;
+    }
+    self->view = view;
+    self->engine = source;
+    bytes_copy(self->prefix, prefix.data, prefix.size);
+    self->prefix_size = prefix.size;
+    return self;
+}
+
 static int open_scan(mlkv *view, engine *source, op *o, mlkv_slice prefix, mlkv_slice after,
                      scan **ret_scan)
 {
@@ -218,20 +236,16 @@ static int open_scan(mlkv *view, engine *source, op *o, mlkv_slice prefix, mlkv_
                          RECORD_KEY_SIZE_MAX);
     if (after.size != 0 && slice_compare(after, prefix) < 0)
         after = slice_of(NULL, 0);
-    scan *self = calloc(1, sizeof *self);
+    scan *self = new_scan(view, source, prefix);
     if (self == NULL)
-        return error_set_memory("a scan");
-    self->view = view;
-    self->engine = source;
-    bytes_copy(self->prefix, prefix.data, prefix.size);
-    self->prefix_size = prefix.size;
+        return MLKV_E_MEMORY;
     int result;
     if (view->kind == VIEW_SNAPSHOT) {
         self->read = view->read;
         result = MLKV_OK;
     } else {
         result = o != NULL ? take_op_state(self, o, prefix, after)
-                           : take_live_state(self, prefix, after);
+                           : take_live_state(self, prefix, after, NULL);
     }
     const batch *own = o != NULL ? o->writes : NULL,
                 *outer = view->kind == VIEW_TRANSACTION ? &view->writes : NULL;
@@ -241,6 +255,34 @@ static int open_scan(mlkv *view, engine *source, op *o, mlkv_slice prefix, mlkv_
                                after);
     if (result == MLKV_OK)
         result = position_cursor(self, prefix, after);
+    if (result != MLKV_OK) {
+        scan_close(self);
+        return result;
+    }
+    *ret_scan = self;
+    return MLKV_OK;
+}
+
+int view_scan_base(mlkv *view, engine *source, mlkv_slice prefix, const view_moment *moment,
+                   scan **ret_scan)
+{
+    static const mlkv_slice start = {NULL, 0};
+    bool snapshot = view->kind == VIEW_SNAPSHOT;
+    scan *self = new_scan(view, source, prefix);
+    if (self == NULL)
+        return MLKV_E_MEMORY;
+    int result;
+    if (snapshot) {
+        self->read = view->read;
+        result = moment->at(moment->context);
+    } else {
+        result = take_live_state(self, prefix, start, moment);
+    }
+    if (result == MLKV_OK)
+        result = build_overlay(self, NULL, NULL, snapshot ? &view->above : &self->pending, prefix,
+                               start);
+    if (result == MLKV_OK)
+        result = position_cursor(self, prefix, start);
     if (result != MLKV_OK) {
         scan_close(self);
         return result;

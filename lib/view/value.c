@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/record.h"
 
 #include <stdlib.h>
@@ -21,6 +22,7 @@ enum {
     BLOB_THRESHOLD =
         512 << 10,       /* below it a copy through the ring costs less than a commit of its own */
     BLOB_RING_PART = 16, /* and never more of the ring than this part */
+    RECLAIM_LAG = 2,     /* so many times what may lie about before a writer cleans itself */
     MISSING_MAX =
         64, /* runs of an operation that found a blob missing before it counts as corruption */
     ID_KEY_SIZE = 9,
@@ -86,6 +88,9 @@ int op_values_prepare(mlkv *view, const mlkv_slice *raws, size_t n, bool as_blob
     if (view->kind == VIEW_SNAPSHOT || view->read_only)
         return error_set(MLKV_E_READONLY, "this view cannot write");
     int state = cancel_disable();
+    if (view->kind == VIEW_LIVE && !view->borrowed && engine_check_writable(self) == MLKV_OK)
+        (void)engine_reclaim(self, RECLAIM_LAG); /* the keeper is behind; if it fails here, it is
+                                                    tried again by the next */
     result = prepare(self, raws, n, as_blobs, values);
     cancel_restore(state);
     return result;
@@ -158,6 +163,8 @@ int op_value_adopt(op *o, op_value *value)
 void op_adopt_all(op *o)
 {
     op_value **values = o->adoptees->data;
+    if (o->released_bytes != 0)
+        engine_note_waste(o->engine, o->released_bytes);
     for (size_t i = 0; i < o->adoptees->size / sizeof *values; i++) {
         values[i]->adopted = true;
         values[i]->in_rule = false;
@@ -182,9 +189,10 @@ static int blob_of(mlkv_slice cell, cell_blob *ret_blob, bool *ret_is_blob)
     return result;
 }
 
-/* The blob that a cell refers to and its references, at least 1. MLKV_ABSENT: the cell is no blob.
- */
-static int count_of(op *o, mlkv_slice cell, uint64_t *ret_id, uint64_t *ret_count)
+/* The blob that a cell refers to, its raw size, and its references, at least 1. MLKV_ABSENT: the cell
+ * is no blob. */
+static int count_of(op *o, mlkv_slice cell, uint64_t *ret_id, uint64_t *ret_size,
+                    uint64_t *ret_count)
 {
     cell_blob blob;
     bool is_blob;
@@ -199,6 +207,7 @@ static int count_of(op *o, mlkv_slice cell, uint64_t *ret_id, uint64_t *ret_coun
                          (unsigned long long)blob.id);
     if (result == MLKV_OK) {
         *ret_id = blob.id;
+        *ret_size = blob.size;
         *ret_count = count;
     }
     return result;
@@ -206,21 +215,22 @@ static int count_of(op *o, mlkv_slice cell, uint64_t *ret_id, uint64_t *ret_coun
 
 int op_cell_release(op *o, mlkv_slice cell)
 {
-    uint64_t id = 0, count = 0;
+    uint64_t id = 0, size = 0, count = 0;
     unsigned char key[ID_KEY_SIZE];
-    int result = count_of(o, cell, &id, &count);
+    int result = count_of(o, cell, &id, &size, &count);
     if (result != MLKV_OK)
         return result == MLKV_ABSENT ? MLKV_OK : result;
     if (count > 1)
         return put_references(o, id, count - 1);
+    o->released_bytes += size;
     result = op_delete(o, id_key(RECORD_REFERENCE, id, key));
     return result != MLKV_OK ? result : op_put(o, id_key(RECORD_WASTE, id, key), slice_of(NULL, 0));
 }
 
 int op_cell_retain(op *o, mlkv_slice cell)
 {
-    uint64_t id = 0, count = 0;
-    int result = count_of(o, cell, &id, &count);
+    uint64_t id = 0, size = 0, count = 0;
+    int result = count_of(o, cell, &id, &size, &count);
     if (result != MLKV_OK)
         return result == MLKV_ABSENT ? MLKV_OK : result;
     return put_references(o, id, count + 1);
@@ -232,6 +242,7 @@ static int read_blob(op *o, const cell_blob *blob, uint64_t offset, size_t size,
 {
     bool own = o->view->kind != VIEW_SNAPSHOT;
     store_read *read = o->view->read;
+    WATCH_POINT(BLOB_READ);
     int result = own ? store_read_begin(o->engine->store, &read) : MLKV_OK;
     if (result != MLKV_OK)
         return result;

@@ -9,11 +9,13 @@
 #include "view/view.h"
 
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/lock.h"
 
 #include <stdlib.h>
+
+/* A program that was built before mlkv_stats grew says this. */
+enum { STATS_SIZE_FIRST = offsetof(mlkv_stats, store_disk_bytes) };
 
 int view_enter(mlkv *view, engine **ret_engine)
 {
@@ -95,6 +97,7 @@ static int view_destroy(mlkv *view)
     engine *self = atomic_load(&view->engine);
     batch_done(&view->writes);
     mlkv_buffer_free(&view->adopted);
+    view_rankings_done(view);
     free(view);
     return engine_release(self);
 }
@@ -177,7 +180,7 @@ static int begin(mlkv *db, engine *self, mlkv **ret_transaction)
     view->thread = pthread_self();
     view->epoch = journal_epoch(engine_journal(self));
     view->durability = db->durability;
-    view->now_ms = clock_wall_ms();
+    view->now_ms = view_now_ms(self);
     *ret_transaction = view;
     return MLKV_OK;
 }
@@ -208,13 +211,19 @@ static int transaction_commit(mlkv *view, engine *self)
     if (result == MLKV_OK && view->writes.count != 0)
         result = engine_commit(self, &view->writes, &end);
     engine_write_end(self);
+    if (end != 0)
+        engine_notify(self, &view->writes);
     if (result != MLKV_OK)
         engine_blobs_discard(self, view->adopted.data, view->adopted.size / sizeof(uint64_t));
     else if (end != 0)
-        result = engine_wait(self, end, durability);
+        result = engine_wait_written(self, end, durability);
     if (end != 0)
         engine_throttle(self);
-    int released = view_destroy(view);
+    int released = view_destroy(view); /* the last handle's: what closing meets */
+    if (result == MLKV_OK && released != MLKV_OK && end != 0)
+        result =
+            error_set(MLKV_E_DURABILITY, "the write is visible, and closing the store failed: %s",
+                      mlkv_error_detail());
     return result != MLKV_OK ? result : released;
 }
 
@@ -245,7 +254,8 @@ int mlkv_commit(mlkv *transaction)
 /* Read-only: what is pending is copied, since the applier cannot be asked. */
 static int snapshot_read_only(engine *self, mlkv *view)
 {
-    for (;;) {
+    enum { SETTLE_EVERY = 8 };
+    for (unsigned i = 1;; i++) {
         uint64_t cursor;
         int result = engine_read_begin(self, &cursor);
         if (result != MLKV_OK)
@@ -266,7 +276,9 @@ static int snapshot_read_only(engine *self, mlkv *view)
         if (result == MLKV_OK)
             return MLKV_OK;
         pending_copy_free(&view->above);
-        if (result != ENGINE_AGAIN)
+        if (result == ENGINE_AGAIN && i % SETTLE_EVERY == 0)
+            result = engine_settle(self);
+        if (result != ENGINE_AGAIN && result != MLKV_OK)
             return result;
     }
 }
@@ -312,7 +324,7 @@ int mlkv_snapshot(mlkv *db, mlkv **ret_snapshot)
     if (result == MLKV_OK) {
         engine_retain(self);
         view->read_only = true;
-        view->now_ms = clock_wall_ms();
+        view->now_ms = view_now_ms(self);
         *ret_snapshot = view;
     } else if (view != NULL) {
         store_read_end(view->read);
@@ -337,7 +349,7 @@ int mlkv_flush(mlkv *db, mlkv_durability level)
     int state = cancel_disable();
     result = engine_check_writable(self);
     if (result == MLKV_OK)
-        result = engine_wait(self, journal_tail(engine_journal(self)), level);
+        result = engine_wait(self, journal_tail(engine_journal(self)), (int)level);
     cancel_restore(state);
     return result;
 }
@@ -348,13 +360,16 @@ int mlkv_stats_get(mlkv *db, mlkv_stats *stats)
     int result = view_enter(db, &self);
     if (result != MLKV_OK)
         return result;
-    if (stats == NULL || stats->size != sizeof *stats)
+    if (stats == NULL || (stats->size != sizeof *stats && stats->size != STATS_SIZE_FIRST))
         return error_set(MLKV_E_ARGUMENT, "stats: size must be sizeof(mlkv_stats), %zu",
                          sizeof *stats);
+    mlkv_stats filled = {.size = stats->size};
     int state = cancel_disable();
-    result = view_key_count(db, &stats->keys);
+    result = view_key_count(db, &filled.keys);
     if (result == MLKV_OK)
-        result = engine_stats(self, stats);
+        result = engine_stats(self, &filled);
+    if (result == MLKV_OK)
+        memcpy(stats, &filled, filled.size);
     cancel_restore(state);
     return result;
 }

@@ -34,12 +34,16 @@ struct mlkv {
     mlkv_buffer
         adopted; /* uint64_t[]: blobs that its operations refer to, deleted if it is aborted */
     bool in_operation;
+    struct rank_overlay
+        *overlays; /* its own writes, beside the engine's counted trees (ranking.c) */
     /* transaction, snapshot */
     int64_t now_ms;
     /* snapshot */
-    _Atomic unsigned holders; /* the handle, and the scans outside an op that walk it: the last to end frees it */
+    _Atomic unsigned
+        holders; /* the handle, and the scans outside an op that walk it: the last to end frees it */
     store_read *read;
-    pending_copy above; /* newer than LMDB, sorted; only in a read-only engine */
+    pending_copy above;   /* newer than LMDB, sorted; only in a read-only engine */
+    ranks *_Atomic ranks; /* its own counted trees; NULL until one is wanted */
 };
 
 struct op {
@@ -50,9 +54,14 @@ struct op {
     unsigned missing; /* runs that found a blob missing */
     bool scanned;     /* a scan was opened in this run */
     bool writing;
-    bool begun;  /* cursor is set */
-    bool locked; /* the writer lock is held */
-    bool again;  /* something was not as of one state: the run does not count */
+    bool begun;    /* cursor is set */
+    bool locked;   /* the writer lock is held */
+    bool again;    /* something was not as of one state: the run does not count */
+    bool may_want; /* a live write: it may stop to have a counted tree made without the lock */
+    bool wants;    /* it did: of this prefix, with about so many keys */
+    unsigned char wanted[RANKS_PREFIX_SIZE];
+    uint64_t wanted_count;
+    uint64_t released_bytes; /* of blobs whose last reference this run lets go */
     int64_t now_ms;
     batch *writes;         /* of this run */
     mlkv_buffer *value;    /* scratch of op_borrow */
@@ -62,6 +71,24 @@ struct op {
 
 /* The engine of a view, opened anew if a fork left the old one behind. Checks NULL, ownership. */
 int view_enter(mlkv *view, engine **ret_engine);
+
+/* time.c: what time it is for this store (op_now_ms). */
+int64_t view_now_ms(engine *self);
+
+/* scan.c: a scan of what the engine has (a transaction's own writes left out), or a snapshot. moment->at is called when the state
+ * is taken, for an engine's under the catch-up lock; what it returns but MLKV_OK ends the opening. */
+typedef struct {
+    int (*at)(void *context);
+    void *context;
+} view_moment;
+int view_scan_base(mlkv *view, engine *source, mlkv_slice prefix, const view_moment *moment,
+                   scan **ret_scan);
+
+/* ranking.c: makes the counted tree that a write stopped for, without the writer lock. Failing is no harm. */
+void view_make_wanted(op *o);
+/* A transaction's operation succeeded: its writes are now among the transaction's. */
+void view_overlays_merge(mlkv *view, engine *self, const batch *writes);
+void view_rankings_done(mlkv *view);
 
 /* One holder of a snapshot less. */
 int view_let_go(mlkv *snapshot);

@@ -10,15 +10,21 @@ Needs nothing but the standard library and libmlkv itself; numpy and torch are u
 
 from . import errors
 from ._library import VERSION as __version__
+from ._locks import Lock, LockError, LockNotOwnedError
+from ._salvage import SalvageReport, salvage
 from ._tensors import DTYPES, DType, TensorInfo
 from .client import Client, Report, Snapshot, Transaction, open
 from .errors import *  # noqa: F401,F403
+from ._waiting import Watch
 from .pipeline import Pipeline
 
 Redis = StrictRedis = Client
 exceptions = errors  # redis-py's name for it
 
 __all__ = [
-    "Client", "DTYPES", "DType", "Pipeline", "Redis", "Report", "Snapshot", "StrictRedis", "TensorInfo", "Transaction", "__version__",
+    "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Pipeline", "Redis", "Report",
+    "Snapshot", "StrictRedis", "TensorInfo", "Transaction",
+    "Watch", "__version__",
+    "SalvageReport", "salvage",
     "errors", "exceptions", *(name for name in errors.__all__ if name not in ("CLASSES", "error_of")),
 ]  # fmt: skip

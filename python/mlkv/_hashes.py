@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
+from ._expiry import condition_of
 from ._keys import SCAN_HASH, Scanning
 from ._library import library
-from ._strings import int64
+from ._time import Duration, Moment, duration_ms, int64, moment_ms
 from ._values import Result, Value, flatten
 from ._view import ABSENT, check
 from .errors import DataError
@@ -101,13 +102,11 @@ class HashCommands(Scanning):
         return check(library.mlkv_hash_exists(self._handle, codec.slice(name), codec.slice(key))) != ABSENT
 
     def hstrlen(self, name: Value, key: Value) -> int:
-        """Bytes of the field's value; 0 for an absent one."""
+        """Bytes of the field's value; 0 for an absent one. The value is not read."""
         codec = self._codec
-        buffer = self._pool.take_buffer()
-        absent = check(library.mlkv_hash_get(self._handle, codec.slice(name), codec.slice(key), buffer)) == ABSENT
-        size = 0 if absent else int(buffer.size)
-        self._pool.keep_buffer(buffer)
-        return size
+        length = ctypes.c_uint64()
+        check(library.mlkv_hash_value_length(self._handle, codec.slice(name), codec.slice(key), length))
+        return length.value
 
     def hincrby(self, name: Value, key: Value, amount: int = 1) -> int:
         """Adds to the number in the field, atomically in all processes; the new number."""
@@ -115,6 +114,86 @@ class HashCommands(Scanning):
         value = ctypes.c_int64()
         check(library.mlkv_hash_add(self._handle, codec.slice(name), codec.slice(key), int64(amount), value))
         return value.value
+
+    def hincrbyfloat(self, name: Value, key: Value, amount: float = 1.0) -> float:
+        """The same for a floating-point number; an expiry stays."""
+        codec = self._codec
+        buffer = self._pool.take_buffer()
+        check(library.mlkv_hash_add_float(self._handle, codec.slice(name), codec.slice(key), float(amount), buffer))
+        return float(self._pool.give_buffer(buffer))
+
+    def hrandfield(
+        self, key: Value, count: Optional[int] = None, withvalues: bool = False
+    ) -> Union[Optional[Result], List[Result]]:
+        """A field by chance, or None. With a count: a list of up to so many different fields; of exactly so many, with repetition, if it
+        is negative; withvalues: each with its value behind it."""
+        wanted = 1 if count is None else abs(count)
+        distinct = count is None or count >= 0
+        rows = self._pool.take_rows()
+        check(library.mlkv_hash_random(self._handle, self._codec.slice(key), wanted, distinct, withvalues and count is not None, rows))
+        fields = self._codec.list(self._pool.give_rows(rows))  # type: ignore[arg-type]
+        return fields if count is not None else fields[0] if fields else None
+
+    def _outcomes(self, function: Any, name: Value, fields: Sequence[Value], *arguments: int) -> List[int]:
+        """What a function that fills a number for each field says."""
+        if not fields:
+            raise DataError("no field is named")
+        names = self._codec.slices(fields)
+        outcomes = (ctypes.c_int64 * names.count)()
+        check(function(self._handle, self._codec.slice(name), names, names.count, *arguments, outcomes))
+        return list(outcomes)
+
+    def hexpire(
+        self, name: Value, seconds: Duration, *fields: Value, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> List[int]:
+        """The fields end after so many seconds. nx: only those without an expiry; xx: only those with one; gt, lt: only if the new one is
+        later or sooner. For each field: 1; 0 if the condition did not hold; 2 if the time was over and it is deleted; -2 if there is
+        none."""
+        condition = condition_of(nx, xx, gt, lt)
+        return self._outcomes(library.mlkv_hash_expire, name, fields, duration_ms(seconds, 1000), condition)
+
+    def hpexpire(
+        self, name: Value, milliseconds: Duration, *fields: Value, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> List[int]:
+        """hexpire in milliseconds."""
+        condition = condition_of(nx, xx, gt, lt)
+        return self._outcomes(library.mlkv_hash_expire, name, fields, duration_ms(milliseconds, 1), condition)
+
+    def hexpireat(
+        self, name: Value, unix_time_seconds: Moment, *fields: Value,
+        nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> List[int]:
+        """hexpire at a datetime, or so many seconds after 1970."""
+        condition = condition_of(nx, xx, gt, lt)
+        return self._outcomes(library.mlkv_hash_expire_at, name, fields, moment_ms(unix_time_seconds, 1000), condition)
+
+    def hpexpireat(
+        self, name: Value, unix_time_milliseconds: Moment, *fields: Value,
+        nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> List[int]:
+        """hexpireat in milliseconds."""
+        condition = condition_of(nx, xx, gt, lt)
+        return self._outcomes(library.mlkv_hash_expire_at, name, fields, moment_ms(unix_time_milliseconds, 1), condition)
+
+    def hpersist(self, name: Value, *fields: Value) -> List[int]:
+        """The fields' expiries go: 1; -1 if it has none; -2 if there is no such field."""
+        return self._outcomes(library.mlkv_hash_persist, name, fields)
+
+    def hpttl(self, key: Value, *fields: Value) -> List[int]:
+        """Milliseconds until each field ends; -1: it has no expiry; -2: no such field."""
+        return self._outcomes(library.mlkv_hash_ttl, key, fields)
+
+    def httl(self, key: Value, *fields: Value) -> List[int]:
+        """hpttl in seconds, rounded up."""
+        return [_seconds(ms) for ms in self.hpttl(key, *fields)]
+
+    def hpexpiretime(self, key: Value, *fields: Value) -> List[int]:
+        """When each field ends, in milliseconds since 1970; -1: never; -2: no such field."""
+        return self._outcomes(library.mlkv_hash_expiry, key, fields)
+
+    def hexpiretime(self, key: Value, *fields: Value) -> List[int]:
+        """hpexpiretime in seconds, rounded up."""
+        return [_seconds(ms) for ms in self.hpexpiretime(key, *fields)]
 
     def hscan(
         self, name: Value, cursor: int = 0, match: Optional[Value] = None, count: Optional[int] = None
@@ -131,3 +210,7 @@ class HashCommands(Scanning):
         decode = self._codec.decode
         for field, value in self._scan_iter(SCAN_HASH, name, match, count):
             yield decode(field), decode(value)
+
+
+def _seconds(ms: int) -> int:
+    return ms if ms < 0 else (ms + 999) // 1000

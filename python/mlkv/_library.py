@@ -100,7 +100,7 @@ class Stats(SizedStructure):
         for name in (
             "cache_hits cache_misses pending_hits cache_bytes cache_bytes_max ring_bytes ring_used_bytes tail applied synced "
             "frames_appended frames_caught_up batches_applied records_applied throttled overtaken oldest_snapshot_age readers "
-            "store_bytes keys blobs_written"
+            "store_bytes keys blobs_written store_disk_bytes store_free_bytes"
         ).split()
     ]
 
@@ -108,6 +108,16 @@ class Stats(SizedStructure):
 class Report(SizedStructure):
     _fields_ = [("size", c_size_t)] + [
         (name, c_uint64) for name in "records keys elements blobs bytes problems unclaimed".split()
+    ]
+
+
+class SalvageReport(SizedStructure):
+    _fields_ = [("size", c_size_t)] + [
+        (name, c_uint64)
+        for name in (
+            "pages pages_damaged records_found records_lost uncertain frames keys elements blobs bytes keys_lost elements_lost "
+            "losses repairs"
+        ).split()
     ]
 
 
@@ -120,6 +130,30 @@ class Query(SizedStructure):
         ("prefix", Slice),
         ("token", Slice),
     ]
+
+
+class Expiry(ctypes.Structure):
+    """What becomes of a key's expiry; passed by value."""
+
+    _fields_ = [("kind", c_int32), ("reserved", c_uint32), ("ms", c_int64)]
+
+
+class WatchQuery(SizedStructure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("keys", c_void_p),
+        ("key_count", c_size_t),
+        ("prefixes", c_void_p),
+        ("prefix_count", c_size_t),
+    ]
+
+
+class LockGrant(ctypes.Structure):
+    _fields_ = [("token", ctypes.c_char * 32), ("fence", c_uint64)]
+
+
+class Match(ctypes.Structure):
+    _fields_ = [("a_begin", c_uint64), ("b_begin", c_uint64), ("length", c_uint64)]
 
 
 class Tensor(ctypes.Structure):
@@ -136,7 +170,32 @@ class TensorInfo(SizedStructure):
     ]
 
 
+class Scored(ctypes.Structure):
+    _fields_ = [("member", Slice), ("score", c_double)]
+
+
+class RangeSpec(SizedStructure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("by", c_int32),
+        ("min_bound", c_int32),
+        ("max_bound", c_int32),
+        ("reverse", c_int32),
+        ("start", c_int64),
+        ("stop", c_int64),
+        ("min", c_double),
+        ("max", c_double),
+        ("min_member", Slice),
+        ("max_member", Slice),
+        ("limited", c_int32),
+        ("reserved", c_uint32),
+        ("offset", c_int64),
+        ("limit", c_int64),
+    ]
+
+
 VerifyCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)
+SalvageCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_int, c_char_p)
 
 _V = c_void_p  # a view, a cursor, or the address of an array of slices
 _COUNT = POINTER(c_size_t)
@@ -144,6 +203,8 @@ _U64 = POINTER(c_uint64)
 _I64 = POINTER(c_int64)
 _BUFFER = POINTER(Buffer)
 _ROWS = POINTER(Rows)
+_DOUBLE = POINTER(c_double)
+_RANGE = POINTER(RangeSpec)
 _HANDLE = POINTER(c_void_p)
 
 # name: result, then arguments
@@ -161,19 +222,40 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_snapshot": (c_int, _V, _HANDLE),
     "mlkv_flush": (c_int, _V, c_int),
     "mlkv_backup": (c_int, _V, c_char_p),
+    "mlkv_compact": (c_int, _V, POINTER(c_uint64)),
     "mlkv_stats_get": (c_int, _V, POINTER(Stats)),
     "mlkv_verify": (c_int, _V, VerifyCallback, c_void_p, POINTER(Report)),
+    "mlkv_salvage": (c_int, c_char_p, c_char_p, SalvageCallback, c_void_p, POINTER(SalvageReport)),
     "mlkv_key_exists": (c_int, _V, _V, c_size_t, _COUNT),
     "mlkv_key_delete": (c_int, _V, _V, c_size_t, _COUNT),
     "mlkv_key_type": (c_int, _V, Slice, POINTER(c_int)),
     "mlkv_key_count": (c_int, _V, _U64),
+    "mlkv_key_expire": (c_int, _V, Slice, c_int64, c_int),
+    "mlkv_key_expire_at": (c_int, _V, Slice, c_int64, c_int),
+    "mlkv_key_persist": (c_int, _V, Slice),
+    "mlkv_key_expiry": (c_int, _V, Slice, _I64),
+    "mlkv_key_ttl": (c_int, _V, Slice, _I64),
     "mlkv_type_name": (c_char_p, c_int),
     "mlkv_cursor_open": (c_int, _V, POINTER(Query), _HANDLE),
     "mlkv_cursor_next": (c_int, _V, POINTER(SliceOut), POINTER(SliceOut)),
     "mlkv_cursor_token": (c_int, _V, _BUFFER),
     "mlkv_cursor_close": (None, _V),
     "mlkv_string_set": (c_int, _V, Slice, Slice, c_int),
+    "mlkv_string_set_with": (c_int, _V, Slice, Slice, c_int, Expiry, _BUFFER, POINTER(c_int)),
+    "mlkv_string_set_many_if_absent": (c_int, _V, _V, c_size_t),
     "mlkv_string_get": (c_int, _V, Slice, _BUFFER),
+    "mlkv_string_get_delete": (c_int, _V, Slice, _BUFFER),
+    "mlkv_string_get_expire": (c_int, _V, Slice, Expiry, _BUFFER),
+    "mlkv_string_get_range": (c_int, _V, Slice, c_int64, c_int64, _BUFFER),
+    "mlkv_string_append": (c_int, _V, Slice, Slice, _U64),
+    "mlkv_string_set_range": (c_int, _V, Slice, c_uint64, Slice, _U64),
+    "mlkv_string_add_float": (c_int, _V, Slice, ctypes.c_double, _BUFFER),
+    "mlkv_string_lcs": (c_int, _V, Slice, Slice, c_uint64, _U64, _BUFFER, _BUFFER),
+    "mlkv_bits_set": (c_int, _V, Slice, c_uint64, c_int, POINTER(c_int)),
+    "mlkv_bits_get": (c_int, _V, Slice, c_uint64, POINTER(c_int)),
+    "mlkv_bits_count": (c_int, _V, Slice, c_int64, c_int64, c_int, _U64),
+    "mlkv_bits_find": (c_int, _V, Slice, c_int, c_int64, _I64, c_int, _I64),
+    "mlkv_bits_combine": (c_int, _V, c_int, Slice, _V, c_size_t, _U64),
     "mlkv_string_length": (c_int, _V, Slice, _U64),
     "mlkv_string_add": (c_int, _V, Slice, c_int64, _I64),
     "mlkv_string_get_many": (c_int, _V, _V, c_size_t, _ROWS),
@@ -189,12 +271,74 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_hash_keys": (c_int, _V, Slice, _ROWS),
     "mlkv_hash_values": (c_int, _V, Slice, _ROWS),
     "mlkv_hash_add": (c_int, _V, Slice, Slice, c_int64, _I64),
+    "mlkv_hash_add_float": (c_int, _V, Slice, Slice, ctypes.c_double, _BUFFER),
+    "mlkv_hash_value_length": (c_int, _V, Slice, Slice, _U64),
+    "mlkv_hash_random": (c_int, _V, Slice, c_size_t, c_int, c_int, _ROWS),
+    "mlkv_hash_expire": (c_int, _V, Slice, _V, c_size_t, c_int64, c_int, _I64),
+    "mlkv_hash_expire_at": (c_int, _V, Slice, _V, c_size_t, c_int64, c_int, _I64),
+    "mlkv_hash_persist": (c_int, _V, Slice, _V, c_size_t, _I64),
+    "mlkv_hash_expiry": (c_int, _V, Slice, _V, c_size_t, _I64),
+    "mlkv_hash_ttl": (c_int, _V, Slice, _V, c_size_t, _I64),
+    "mlkv_list_push": (c_int, _V, Slice, c_int, _V, c_size_t, _U64),
+    "mlkv_list_push_if_present": (c_int, _V, Slice, c_int, _V, c_size_t, _U64),
+    "mlkv_list_pop": (c_int, _V, Slice, c_int, _BUFFER),
+    "mlkv_list_pop_many": (c_int, _V, Slice, c_int, c_uint64, _ROWS),
+    "mlkv_list_pop_first": (c_int, _V, _V, c_size_t, c_int, c_uint64, _COUNT, _ROWS),
+    "mlkv_list_move": (c_int, _V, Slice, Slice, c_int, c_int, _BUFFER),
+    "mlkv_list_length": (c_int, _V, Slice, _U64),
+    "mlkv_list_get": (c_int, _V, Slice, c_int64, _BUFFER),
+    "mlkv_list_range": (c_int, _V, Slice, c_int64, c_int64, _ROWS),
+    "mlkv_list_find": (c_int, _V, Slice, Slice, c_int64, c_uint64, _U64),
+    "mlkv_list_find_many": (c_int, _V, Slice, Slice, c_int64, c_uint64, c_uint64, _BUFFER),
+    "mlkv_list_set": (c_int, _V, Slice, c_int64, Slice),
+    "mlkv_list_trim": (c_int, _V, Slice, c_int64, c_int64),
+    "mlkv_list_remove": (c_int, _V, Slice, c_int64, Slice, _U64),
+    "mlkv_list_insert": (c_int, _V, Slice, c_int, Slice, Slice, _I64),
     "mlkv_set_add": (c_int, _V, Slice, _V, c_size_t, _COUNT),
     "mlkv_set_remove": (c_int, _V, Slice, _V, c_size_t, _COUNT),
     "mlkv_set_contains": (c_int, _V, Slice, _V, c_size_t, POINTER(c_uint8)),
     "mlkv_set_members": (c_int, _V, Slice, _ROWS),
     "mlkv_set_count": (c_int, _V, Slice, _U64),
     "mlkv_set_random": (c_int, _V, Slice, c_size_t, c_int, _ROWS),
+    "mlkv_set_pop": (c_int, _V, Slice, c_size_t, _ROWS),
+    "mlkv_set_move": (c_int, _V, Slice, Slice, Slice),
+    "mlkv_set_intersection": (c_int, _V, _V, c_size_t, _ROWS),
+    "mlkv_set_union": (c_int, _V, _V, c_size_t, _ROWS),
+    "mlkv_set_difference": (c_int, _V, _V, c_size_t, _ROWS),
+    "mlkv_set_intersection_count": (c_int, _V, _V, c_size_t, c_uint64, _U64),
+    "mlkv_set_intersection_store": (c_int, _V, Slice, _V, c_size_t, _U64),
+    "mlkv_set_union_store": (c_int, _V, Slice, _V, c_size_t, _U64),
+    "mlkv_set_difference_store": (c_int, _V, Slice, _V, c_size_t, _U64),
+    "mlkv_list_pop_wait": (c_int, _V, _V, c_size_t, c_int, c_uint64, c_int64, _COUNT, _ROWS),
+    "mlkv_list_move_wait": (c_int, _V, Slice, Slice, c_int, c_int, c_int64, _BUFFER),
+    "mlkv_watch_open": (c_int, _V, POINTER(WatchQuery), _HANDLE),
+    "mlkv_watch_wait": (c_int, _V, c_int64),
+    "mlkv_watch_close": (None, _V),
+    "mlkv_lock_acquire": (c_int, _V, Slice, c_int64, c_int64, POINTER(LockGrant)),
+    "mlkv_lock_renew": (c_int, _V, Slice, POINTER(LockGrant), c_int64),
+    "mlkv_lock_release": (c_int, _V, Slice, POINTER(LockGrant)),
+    "mlkv_lock_holder": (c_int, _V, Slice, POINTER(LockGrant)),
+    "mlkv_zset_add": (c_int, _V, Slice, POINTER(Scored), c_size_t, c_uint32, _COUNT, _COUNT),
+    "mlkv_zset_add_score": (c_int, _V, Slice, Slice, c_double, c_uint32, _DOUBLE),
+    "mlkv_zset_remove": (c_int, _V, Slice, _V, c_size_t, _COUNT),
+    "mlkv_zset_score": (c_int, _V, Slice, Slice, _DOUBLE),
+    "mlkv_zset_scores": (c_int, _V, Slice, _V, c_size_t, _DOUBLE),
+    "mlkv_zset_count": (c_int, _V, Slice, _U64),
+    "mlkv_zset_rank": (c_int, _V, Slice, Slice, c_int, _U64, _DOUBLE),
+    "mlkv_zset_range": (c_int, _V, Slice, _RANGE, _ROWS, _BUFFER),
+    "mlkv_zset_range_count": (c_int, _V, Slice, _RANGE, _U64),
+    "mlkv_zset_range_remove": (c_int, _V, Slice, _RANGE, _U64),
+    "mlkv_zset_range_store": (c_int, _V, Slice, Slice, _RANGE, _U64),
+    "mlkv_zset_pop": (c_int, _V, Slice, c_uint64, c_int, _ROWS, _BUFFER),
+    "mlkv_zset_pop_first": (c_int, _V, _V, c_size_t, c_uint64, c_int, _COUNT, _ROWS, _BUFFER),
+    "mlkv_zset_random": (c_int, _V, Slice, c_size_t, c_int, _ROWS, _BUFFER),
+    "mlkv_zset_union": (c_int, _V, _V, c_size_t, _DOUBLE, c_int, _ROWS, _BUFFER),
+    "mlkv_zset_intersection": (c_int, _V, _V, c_size_t, _DOUBLE, c_int, _ROWS, _BUFFER),
+    "mlkv_zset_difference": (c_int, _V, _V, c_size_t, _ROWS, _BUFFER),
+    "mlkv_zset_union_store": (c_int, _V, Slice, _V, c_size_t, _DOUBLE, c_int, _U64),
+    "mlkv_zset_intersection_store": (c_int, _V, Slice, _V, c_size_t, _DOUBLE, c_int, _U64),
+    "mlkv_zset_difference_store": (c_int, _V, Slice, _V, c_size_t, _U64),
+    "mlkv_zset_intersection_count": (c_int, _V, _V, c_size_t, c_uint64, _U64),
     "mlkv_dtype_size": (c_size_t, c_int),
     "mlkv_dtype_name": (c_char_p, c_int),
     "mlkv_tensor_put": (c_int, _V, Slice, POINTER(Tensor), _V, POINTER(TensorOptions)),

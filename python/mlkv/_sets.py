@@ -9,6 +9,7 @@ from ._keys import SCAN_SET, Scanning
 from ._library import library
 from ._values import Result, Value, flatten
 from ._view import ABSENT, check
+from .errors import DataError
 
 
 class SetCommands(Scanning):
@@ -58,6 +59,66 @@ class SetCommands(Scanning):
         if number is None:
             return members[0] if members else None
         return members
+
+    def spop(self, name: Value, count: Optional[int] = None) -> Union[Optional[Result], List[Result]]:
+        """Removes a member by chance and returns it, or None. With a count: a list of up to so many."""
+        if count is not None and count < 0:
+            raise DataError(f"{count} members cannot be removed")
+        rows = self._pool.take_rows()
+        check(library.mlkv_set_pop(self._handle, self._codec.slice(name), 1 if count is None else count, rows))
+        members = self._codec.list(self._pool.give_rows(rows))  # type: ignore[arg-type]
+        return members if count is not None else members[0] if members else None
+
+    def smove(self, src: Value, dst: Value, value: Value) -> bool:
+        """Moves a member from one set to another; False: it was not in the first."""
+        codec = self._codec
+        return check(library.mlkv_set_move(self._handle, codec.slice(src), codec.slice(dst), codec.slice(value))) != ABSENT
+
+    def _combined(self, function: Any, keys: Any, args: Tuple[Value, ...]) -> Set[Result]:
+        names = self._codec.slices(flatten(keys, args))
+        rows = self._pool.take_rows()
+        check(function(self._handle, names, names.count, rows))
+        return set(self._codec.list(self._pool.give_rows(rows)))  # type: ignore[arg-type]
+
+    def _stored(self, function: Any, dest: Value, keys: Any, args: Tuple[Value, ...]) -> int:
+        names = self._codec.slices(flatten(keys, args))
+        count = ctypes.c_uint64()
+        check(function(self._handle, self._codec.slice(dest), names, names.count, count))
+        return count.value
+
+    def sinter(self, keys: Any, *args: Value) -> Set[Result]:
+        """The members that are in all of the sets, as of one moment."""
+        return self._combined(library.mlkv_set_intersection, keys, args)
+
+    def sinterstore(self, dest: Value, keys: Any, *args: Value) -> int:
+        """sinter, stored as a new set under dest; how many members it has."""
+        return self._stored(library.mlkv_set_intersection_store, dest, keys, args)
+
+    def sintercard(self, numkeys: int, keys: Any, limit: int = 0) -> int:
+        """How many members sinter would have; counted up to the limit, if it is not 0."""
+        parts = flatten(keys, ())
+        if numkeys != len(parts) or limit < 0:
+            raise DataError(f"numkeys is {numkeys} for {len(parts)} keys" if limit >= 0 else f"limit is {limit}")
+        names = self._codec.slices(parts)
+        count = ctypes.c_uint64()
+        check(library.mlkv_set_intersection_count(self._handle, names, names.count, limit, count))
+        return count.value
+
+    def sunion(self, keys: Any, *args: Value) -> Set[Result]:
+        """The members that are in any of the sets, as of one moment."""
+        return self._combined(library.mlkv_set_union, keys, args)
+
+    def sunionstore(self, dest: Value, keys: Any, *args: Value) -> int:
+        """sunion, stored as a new set under dest; how many members it has."""
+        return self._stored(library.mlkv_set_union_store, dest, keys, args)
+
+    def sdiff(self, keys: Any, *args: Value) -> Set[Result]:
+        """The members of the first set that are in none of the others, as of one moment."""
+        return self._combined(library.mlkv_set_difference, keys, args)
+
+    def sdiffstore(self, dest: Value, keys: Any, *args: Value) -> int:
+        """sdiff, stored as a new set under dest; how many members it has."""
+        return self._stored(library.mlkv_set_difference_store, dest, keys, args)
 
     def sscan(
         self, name: Value, cursor: int = 0, match: Optional[Value] = None, count: Optional[int] = None

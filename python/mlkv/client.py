@@ -10,14 +10,19 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
 
 from . import _library
+from ._bits import BitCommands
+from ._expiry import ExpiryCommands
 from ._hashes import HashCommands
 from ._keys import KeyCommands
 from ._library import VERSION, library
+from ._locks import LockCommands
 from ._sets import SetCommands
 from ._strings import StringCommands
 from ._tensors import TensorCommands
+from ._waiting import WaitingCommands
 from ._values import Codec, Pool, Value
 from ._view import Handle, check
+from ._zsets import ZSetCommands
 from .errors import ArgumentError, CorruptError, DataError, OwnerError
 from .pipeline import Pipeline
 
@@ -44,7 +49,10 @@ class Report(NamedTuple):
         return not self.problems
 
 
-class Commands(StringCommands, HashCommands, SetCommands, KeyCommands, TensorCommands):
+class Commands(
+    StringCommands, BitCommands, ExpiryCommands, HashCommands, WaitingCommands,
+    SetCommands, ZSetCommands, KeyCommands, TensorCommands, LockCommands,
+):  # fmt: skip
     """Everything that can be done with a view."""
 
     def ping(self) -> bool:
@@ -154,6 +162,14 @@ class Client(Commands):
         while all processes go on reading and writing. ArgumentError if something is there; a copy that fails is removed."""
         check(library.mlkv_backup(self._handle, os.fsencode(path)))
         return True
+
+    def compact(self) -> int:
+        """Gives disk space that the store does not need back to the file system, as holes in data.mdb, while all processes go on.
+        Returns how many bytes. PlatformError if the file system cannot punch holes. A background thread does it by itself when much
+        is free."""
+        freed = ctypes.c_uint64()
+        check(library.mlkv_compact(self._handle, freed))
+        return freed.value
 
     def flushdb(self, asynchronous: bool = False) -> bool:
         """Deletes every key, all at once."""

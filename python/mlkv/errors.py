@@ -26,6 +26,7 @@ shape             ShapeError             dtype, shape or row range do not fit th
 size              SizeError              something is larger than its limit
 platform          PlatformError          the processes that share a store do not share what that needs
 permission        StorePermissionError   the operating system denies access to the store
+durability        DurabilityError        the write was made, and whether it is durable is not known
 ================  =====================  ==================================================================
 
 A code that a newer library adds gets a class too, its name in CamelCase with "Error" at the end.
@@ -80,6 +81,7 @@ ShapeError: Type[Error]
 SizeError: Type[Error]
 PlatformError: Type[Error]
 StorePermissionError: Type[Error]
+DurabilityError: Type[Error]
 
 # Names that CamelCase alone would make equal to a built-in exception's, or unclear.
 _NAMES = {

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 COMMANDS = frozenset(
     "set setnx get mget mset strlen incr incrby decr decrby exists delete unlink type keys scan dbsize ping "
-    "hset hmset hsetnx hget hmget hgetall hdel hlen hexists hkeys hvals hincrby hstrlen hscan "
-    "sadd srem sismember smismember smembers scard srandmember sscan "
+    "hset hmset hsetnx hget hmget hgetall hdel hlen hexists hkeys hvals hincrby hincrbyfloat hstrlen hrandfield hscan "
+    "hexpire hpexpire hexpireat hpexpireat httl hpttl hexpiretime hpexpiretime hpersist "
+    "lpush rpush lpushx rpushx lpop rpop lmpop lmove rpoplpush llen lindex lrange lpos lset ltrim lrem linsert "
+    "zadd zincrby zrem zscore zmscore zcard zrank zrevrank zrange zrevrange zrangebyscore zrevrangebyscore zrangebylex zrevrangebylex "
+    "zrangestore zcount zlexcount zremrangebyrank zremrangebyscore zremrangebylex zpopmin zpopmax zmpop zrandmember "
+    "zunion zinter zdiff zunionstore zinterstore zdiffstore zintercard zscan "
+    "sadd srem sismember smismember smembers scard srandmember spop smove sscan "
+    "sinter sinterstore sintercard sunion sunionstore sdiff sdiffstore "
     "tensor_set tensor_get tensor_info tensor_add tensor_add_rows tensor_read_rows tensor_write_rows".split()
 )
 

@@ -73,6 +73,22 @@ class Opening(StoreTest):
         self.assertEqual((report.keys, report.problems), (1, ()))
         self.assertGreaterEqual(report.elements, 100)
 
+    def test_compact(self) -> None:
+        for i in range(40):
+            self.db.set(f"large{i}", os.urandom(100_000))
+        self.db.delete(*(f"large{i}" for i in range(1, 40)))
+        before = self.db.stats()["store_disk_bytes"]
+        try:
+            freed = self.db.compact()
+        except mlkv.PlatformError:
+            self.skipTest("this file system cannot punch holes")
+        after = self.db.stats()
+        self.assertLessEqual(after["store_disk_bytes"] + freed, before + 6_000_000)
+        self.assertGreater(after["store_free_bytes"], 0)
+        self.assertLess(after["store_disk_bytes"], 2_000_000)
+        self.assertEqual(len(self.db.get("large0")), 100_000)
+        self.assertTrue(self.db.verify().ok)
+
     def test_backup(self) -> None:
         self.db.set("a", 1)
         self.db.hset("h", mapping={"f": b"x" * 100_000})

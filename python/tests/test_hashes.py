@@ -1,3 +1,5 @@
+import datetime
+import time
 import unittest
 
 import mlkv
@@ -40,6 +42,63 @@ class Hashes(StoreTest):
         self.assertEqual(db.hgetall("h"), {b"c": b"3", b"new": b"1"})
         self.assertEqual(db.hdel("h", "c", "new"), 2)
         self.assertEqual(db.exists("h"), 0)
+
+    def test_floats(self) -> None:
+        db = self.db
+        self.assertEqual((db.hincrbyfloat("h", "f"), db.hincrbyfloat("h", "f", 0.1), db.hincrbyfloat("h", "f", -1.1)), (1.0, 1.1, 0.0))
+        self.assertEqual(db.hget("h", "f"), b"0")
+        db.hset("h", "text", "x")
+        with self.assertRaises(mlkv.Error):
+            db.hincrbyfloat("h", "text")
+
+    def test_random_fields(self) -> None:
+        db = self.db
+        self.assertIsNone(db.hrandfield("absent"))
+        self.assertEqual(db.hrandfield("absent", 3), [])
+        fields = {f"f{i}".encode(): str(i).encode() for i in range(50)}
+        db.hset("h", mapping=fields)
+        self.assertIn(db.hrandfield("h"), fields)
+        some = db.hrandfield("h", 10)
+        self.assertEqual(len(set(some)), 10)
+        self.assertTrue(set(some) <= set(fields))
+        self.assertEqual(set(db.hrandfield("h", 99)), set(fields))
+        self.assertEqual(len(db.hrandfield("h", -99)), 99)
+        flat = db.hrandfield("h", 20, withvalues=True)
+        self.assertEqual({k: fields[k] for k in flat[0::2]}, dict(zip(flat[0::2], flat[1::2])))
+        self.assertEqual(db.hrandfield("h", 0), [])
+
+    def test_fields_that_expire(self) -> None:
+        db = self.db
+        db.hset("h", mapping={"a": 1, "b": 2, "c": 3})
+        self.assertEqual(db.hexpire("h", 100, "a", "none"), [1, -2])
+        self.assertEqual(db.hexpire("none", 100, "a", "b"), [-2, -2])
+        self.assertEqual(db.httl("h", "a", "b", "none"), [100, -1, -2])
+        self.assertEqual(db.hexpire("h", 50, "a", "b", nx=True), [0, 1])
+        self.assertEqual(db.hexpire("h", datetime.timedelta(seconds=70), "a", "b", gt=True), [0, 1])
+        self.assertEqual(db.hpexpire("h", 60000, "a", "c", lt=True), [1, 1])
+        self.assertEqual(db.hpexpire("h", 60000, "none", "c", xx=True), [-2, 1])
+        for ms in db.hpttl("h", "a", "c"):
+            self.assertTrue(50000 < ms <= 60000)
+        when = int(time.time()) + 1000
+        self.assertEqual(db.hexpireat("h", when, "a"), [1])
+        self.assertEqual((db.hexpiretime("h", "a"), db.hpexpiretime("h", "a")), ([when], [when * 1000]))
+        self.assertEqual(db.hpexpireat("h", when * 1000 + 1, "a"), [1])
+        self.assertEqual((db.hexpiretime("h", "a"), db.hpexpiretime("h", "a", "none")), ([when + 1], [when * 1000 + 1, -2]))
+        self.assertEqual(db.hpersist("h", "a", "a", "none"), [1, -1, -2])
+        db.hset("h", "b", 5)
+        self.assertEqual(db.httl("h", "a", "b"), [-1, -1])
+        self.assertEqual(db.hexpire("h", 0, "a", "b"), [2, 2])
+        self.assertEqual(db.hgetall("h"), {b"c": b"3"})
+        self.assertEqual(db.hpexpire("h", 30, "c"), [1])
+        time.sleep(0.05)
+        self.assertEqual((db.hget("h", "c"), db.hlen("h"), db.exists("h")), (None, 0, 0))
+        with self.assertRaises(mlkv.DataError):
+            db.hexpire("h", 5, "a", nx=True, xx=True)
+        with self.assertRaises(mlkv.DataError):
+            db.hexpire("h", 5)
+        with db.pipeline() as pipe:
+            pipe.hset("p", "a", 1).hexpire("p", 100, "a").httl("p", "a").hrandfield("p")
+            self.assertEqual(pipe.execute(), [1, [1], [100], b"a"])
 
     def test_a_thousand_fields_one_by_one(self) -> None:
         db = self.db

@@ -1,3 +1,5 @@
+import datetime
+import time
 import unittest
 
 import mlkv
@@ -103,3 +105,19 @@ class Keys(StoreTest):
 
 if __name__ == "__main__":
     unittest.main()
+
+    def test_expiry(self) -> None:
+        db = self.db
+        db.set("k", 1)
+        self.assertEqual((db.expire("k", 100), db.expire("absent", 100), db.ttl("k") > 0), (True, False, True))
+        self.assertEqual((db.expire("k", 50, nx=True), db.expire("k", 50, gt=True), db.expire("k", 50, lt=True)), (False, False, True))
+        self.assertEqual((db.persist("k"), db.persist("k"), db.expire("k", 10, xx=True)), (True, False, False))
+        self.assertTrue(db.pexpireat("k", datetime.datetime.fromtimestamp(4_000_000_000)))
+        self.assertEqual((db.expiretime("k"), db.expireat("k", 1), db.exists("k")), (4_000_000_000, True, 0))
+        db.set("k", 1, px=1)
+        deadline = time.monotonic() + 60
+        while db.exists("k") and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.assertEqual((db.get("k"), db.keys()), (None, []))
+        with self.assertRaises(mlkv.DataError):
+            db.expire("k", 1, nx=True, xx=True)

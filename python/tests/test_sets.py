@@ -47,6 +47,42 @@ class Sets(StoreTest):
         self.assertTrue(set(db.srandmember("s", -50)) <= members)
         self.assertEqual(db.srandmember("s", 0), [])
 
+    def test_pop_and_move(self) -> None:
+        db = self.db
+        self.assertIsNone(db.spop("absent"))
+        self.assertEqual(db.spop("absent", 3), [])
+        db.sadd("s", *range(10))
+        members = db.smembers("s")
+        first, some = db.spop("s"), db.spop("s", 4)
+        self.assertEqual(len({first, *some}), 5)
+        self.assertEqual({first, *some} | db.smembers("s"), members)
+        self.assertEqual(db.scard("s"), 5)
+        self.assertEqual(len(db.spop("s", 99)), 5)
+        self.assertEqual(db.exists("s"), 0)
+        with self.assertRaises(mlkv.DataError):
+            db.spop("s", -1)
+        db.sadd("s", "a", "b")
+        self.assertEqual((db.smove("s", "t", "a"), db.smove("s", "t", "a"), db.smove("s", "t", "b")), (True, False, True))
+        self.assertEqual((db.smembers("t"), db.exists("s")), ({b"a", b"b"}, 0))
+
+    def test_several_sets(self) -> None:
+        db = self.db
+        db.sadd("x", "a", "b", "c")
+        db.sadd("y", "c", "d")
+        db.sadd("z", "c")
+        self.assertEqual((db.sinter("x", "y"), db.sinter(["x", "y"]), db.sinter("x", "none")), ({b"c"}, {b"c"}, set()))
+        self.assertEqual(db.sunion("x", "y"), {b"a", b"b", b"c", b"d"})
+        self.assertEqual((db.sdiff(["x", "y"]), db.sdiff("x", "y", "none")), ({b"a", b"b"}, {b"a", b"b"}))
+        self.assertEqual((db.sintercard(3, ["x", "y", "z"]), db.sintercard(1, ["x"], limit=2)), (1, 2))
+        self.assertEqual((db.sunionstore("u", "x", "y"), db.sinterstore("i", ["x", "u"]), db.sdiffstore("x", "x", "y")), (4, 3, 2))
+        self.assertEqual((db.smembers("i"), db.smembers("x")), ({b"a", b"b", b"c"}, {b"a", b"b"}))
+        self.assertEqual((db.sdiffstore("u", "x", "x"), db.exists("u")), (0, 0))
+        db.set("text", 1)
+        with self.assertRaises(mlkv.WrongTypeError):
+            db.sunion("x", "text")
+        with self.assertRaises(mlkv.DataError):
+            db.sintercard(2, ["x"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,3 +1,4 @@
+import datetime
 import unittest
 
 import mlkv
@@ -24,7 +25,7 @@ class Strings(StoreTest):
         self.assertEqual(db.set("a", 4, get=True), b"3")
         self.assertIsNone(db.set("b", 1, get=True))
         self.assertEqual((db.setnx("b", 2), db.setnx("c", 2)), (False, True))
-        for wrong in (dict(nx=True, xx=True), dict(ex=5), dict(px=5)):
+        for wrong in (dict(nx=True, xx=True), dict(ex=5, px=5), dict(ex=5, keepttl=None, exat=7)):
             with self.assertRaises(mlkv.DataError):
                 db.set("a", 1, **wrong)  # type: ignore[arg-type]
 
@@ -96,3 +97,51 @@ class Strings(StoreTest):
 
 if __name__ == "__main__":
     unittest.main()
+
+    def test_expiry_of_set(self) -> None:
+        db = self.db
+        self.assertIs(db.set("a", 1, ex=100), True)
+        self.assertTrue(0 < db.ttl("a") <= 100)
+        db.set("a", 2, keepttl=True)
+        self.assertTrue(0 < db.pttl("a") <= 100_000)
+        db.set("a", 3)
+        self.assertEqual((db.ttl("a"), db.pttl("a"), db.ttl("absent")), (-1, -1, -2))
+        db.set("a", 4, px=datetime.timedelta(seconds=100))
+        self.assertTrue(0 < db.ttl("a") <= 100)
+        db.set("a", 5, exat=4_000_000_000)
+        self.assertEqual((db.expiretime("a"), db.pexpiretime("a")), (4_000_000_000, 4_000_000_000_000))
+        self.assertEqual(db.getex("a", persist=True), b"5")
+        self.assertEqual((db.ttl("a"), db.getex("absent")), (-1, None))
+        db.getex("a", ex=100)
+        self.assertEqual((db.getex("a"), db.ttl("a") > 0), (b"5", True))
+        self.assertEqual((db.setex("b", 100, "x"), db.psetex("c", 100_000, "y"), db.ttl("b") > 0, db.ttl("c") > 0), (True,) * 4)
+        with self.assertRaises(mlkv.RangeError):
+            db.set("a", 1, ex=0)
+
+    def test_the_rest_of_redis(self) -> None:
+        db = self.db
+        self.assertIsNone(db.getset("a", "1"))
+        self.assertEqual((db.getset("a", "2"), db.getdel("a"), db.getdel("a")), (b"1", b"2", None))
+        self.assertEqual((db.append("a", "Hello"), db.append("a", " World"), db.getrange("a", 0, 3)), (5, 11, b"Hell"))
+        self.assertEqual((db.substr("a", -5), db.setrange("a", 6, "Redis"), db.get("a")), (b"World", 11, b"Hello Redis"))
+        self.assertEqual((db.msetnx({"x": 1, "y": 2}), db.msetnx({"y": 3, "z": 4}), db.get("z")), (True, False, None))
+        self.assertEqual((db.incrbyfloat("f", 10.5), db.incrbyfloat("f", 0.1), db.get("f")), (10.5, 10.6, b"10.6"))
+        db.mset({"l1": "ohmytext", "l2": "mynewtext"})
+        self.assertEqual((db.lcs("l1", "l2"), db.lcs("l1", "l2", len=True)), (b"mytext", 6))
+        self.assertEqual(
+            db.lcs("l1", "l2", idx=True, withmatchlen=True),
+            [b"matches", [[[4, 7], [5, 8], 4], [[2, 3], [0, 1], 2]], b"len", 6],
+        )
+
+    def test_bits(self) -> None:
+        db = self.db
+        self.assertEqual((db.setbit("b", 7, 1), db.setbit("b", 7, 0), db.getbit("b", 7), db.getbit("b", 100)), (0, 1, 0, 0))
+        db.set("k", "foobar")
+        self.assertEqual((db.bitcount("k"), db.bitcount("k", 1, 1), db.bitcount("k", 5, 30, "BIT")), (26, 6, 17))
+        db.set("k", b"\xff\xf0\x00")
+        self.assertEqual((db.bitpos("k", 0), db.bitpos("k", 1, 2), db.bitpos("k", 0, 7, 15, "BIT")), (12, -1, 12))
+        db.mset({"x": "foobar", "y": "abcdef"})
+        self.assertEqual((db.bitop("and", "d", "x", "y"), db.get("d")), (6, b"`bc`ab"))
+        for wrong in (lambda: db.setbit("b", -1, 1), lambda: db.setbit("b", 1, 2), lambda: db.bitop("nand", "d", "x")):
+            with self.assertRaises(mlkv.DataError):
+                wrong()

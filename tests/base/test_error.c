@@ -88,9 +88,11 @@ START_TEST(system_errors)
         int number;
         int result;
     } mapped[] = {
-        {ENOSPC, MLKV_E_FULL},       {EDQUOT, MLKV_E_FULL},      {EFBIG, MLKV_E_FULL},
-        {EACCES, MLKV_E_PERMISSION}, {EPERM, MLKV_E_PERMISSION}, {EROFS, MLKV_E_PERMISSION},
-        {ENOMEM, MLKV_E_MEMORY},     {ETIMEDOUT, MLKV_E_BUSY},   {EIO, MLKV_E_IO},
+        {ENOSPC, MLKV_E_FULL},      {EDQUOT, MLKV_E_FULL},
+        {EFBIG, MLKV_E_FULL},       {EACCES, MLKV_E_PERMISSION},
+        {EPERM, MLKV_E_PERMISSION}, {EROFS, MLKV_E_PERMISSION},
+        {ENOMEM, MLKV_E_MEMORY},    {EAGAIN, MLKV_E_MEMORY},
+        {ETIMEDOUT, MLKV_E_BUSY},   {EIO, MLKV_E_IO},
         {4711, MLKV_E_IO},
     };
     for (size_t i = 0; i < sizeof mapped / sizeof mapped[0]; i++) {

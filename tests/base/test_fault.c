@@ -113,6 +113,28 @@ START_TEST(one_of_many_threads_fails)
 }
 END_TEST
 
+static unsigned watched[2];
+
+static void watch(watch_point point)
+{
+    watched[point == WATCH_READ_FILL]++;
+    WATCH_POINT(READ_FILL); /* what a watcher does is not watched */
+}
+
+START_TEST(watch_points_call_the_watcher)
+{
+    WATCH_POINT(READ_FILL);
+    fault_watch(watch);
+    WATCH_POINT(READ_FILL);
+    WATCH_POINT(READ_NOTED);
+    WATCH_POINT(READ_FILL);
+    fault_watch(NULL);
+    WATCH_POINT(READ_FILL);
+    ck_assert_uint_eq(watched[0], 1);
+    ck_assert_uint_eq(watched[1], 2);
+}
+END_TEST
+
 START_TEST(names)
 {
     ck_assert_str_eq(fault_name(FAULT_WRITE_LOCKED), "WRITE_LOCKED");
@@ -127,6 +149,7 @@ START_TEST(release_builds_have_none)
 {
     FAULT_POINT(WRITE_LOCKED);
     ck_assert_int_eq(FAULT_FAIL(WRITE_LOCKED), 0);
+    WATCH_POINT(READ_FILL);
 }
 END_TEST
 
@@ -142,6 +165,7 @@ int main(void)
     tcase_add_test(tcase, sleep_from_its_pass_on);
     tcase_add_test(tcase, killed_child_leaves_its_counters);
     tcase_add_test(tcase, one_of_many_threads_fails);
+    tcase_add_test(tcase, watch_points_call_the_watcher);
     tcase_add_test(tcase, names);
 #else
     tcase_add_test(tcase, release_builds_have_none);

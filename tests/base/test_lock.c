@@ -106,6 +106,7 @@ START_TEST(time_is_up)
 }
 END_TEST
 
+/* Fails under I04-lock-stays-with-the-dead of tests/broken. */
 START_TEST(owner_died)
 {
     shared_memory *memory = map_shared();

@@ -1,12 +1,31 @@
-/* test_random.c - numbers differ between threads and after a fork, and small ranges are hit evenly.
+/* test_random.c - numbers differ between threads and after a fork, and small ranges are hit evenly; a
+ * system that gives its bytes piece by piece, or none. getrandom is this program's own, so that it can do that.
  */
 #include "base/random.h"
 
 #include "harness.h"
 
 #include <pthread.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+
+static enum { GIVES, GIVES_PIECES, GIVES_NOTHING } system_mood; /* of this test's process */
+
+ssize_t getrandom(void *to, size_t size, unsigned flags)
+{
+    static unsigned calls;
+    if (system_mood == GIVES_NOTHING) {
+        errno = ENOSYS;
+        return -1;
+    }
+    if (system_mood == GIVES_PIECES && calls++ % 2 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    if (system_mood == GIVES_PIECES && size > 7)
+        size = 7;
+    return syscall(SYS_getrandom, to, size, flags);
+}
 
 START_TEST(system_bytes)
 {
@@ -85,23 +104,45 @@ END_TEST
 START_TEST(child_differs_from_parent)
 {
     (void)random_u64(); /* the parent's generator is seeded, and the child inherits it */
-    uint64_t *numbers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(numbers, MAP_FAILED);
+    uint64_t *numbers = shared_page();
     for (int i = 0; i < 2; i++) {
-        pid_t child = harness_fork();
-        ck_assert_int_ge(child, 0);
-        if (child == 0) {
-            draw(numbers + 2 * i);
-            _exit(0);
-        }
-        int status = 0;
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        int status;
+        IN_CHILD(status, draw(numbers + 2 * i));
         ck_assert_int_eq(status, 0);
     }
     draw(numbers + 4);
     ck_assert_mem_ne(numbers, numbers + 2, 16);
     ck_assert_mem_ne(numbers, numbers + 4, 16);
     ck_assert_mem_ne(numbers + 2, numbers + 4, 16);
+}
+END_TEST
+
+START_TEST(a_system_that_gives_pieces)
+{
+    unsigned char a[100] = {0}, b[100] = {0};
+    system_mood = GIVES_PIECES;
+    OK(random_system(a, sizeof a));
+    OK(random_system(b, sizeof b));
+    for (size_t at = 0; at + 14 <= sizeof a; at += 7) /* each piece is filled */
+        ck_assert_mem_ne(a + at, b + at, 14);
+    ck_assert_mem_ne(a + 86, b + 86, 14);
+}
+END_TEST
+
+/* A sandbox may refuse getrandom: ids that must be unique are not made then, but samples are drawn. */
+START_TEST(a_system_that_gives_nothing)
+{
+    unsigned char bytes[16];
+    uint64_t numbers[3][2];
+    system_mood = GIVES_NOTHING;
+    MUST(MLKV_E_IO, random_system(bytes, sizeof bytes));
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread; /* each seeds a generator of its own */
+        ck_assert_int_eq(pthread_create(&thread, NULL, draw, numbers[i]), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        for (int j = 0; j < i; j++)
+            ck_assert_mem_ne(numbers[i], numbers[j], sizeof numbers[i]);
+    }
 }
 END_TEST
 
@@ -114,5 +155,7 @@ int main(void)
     tcase_add_test(tcase, below_is_even);
     tcase_add_test(tcase, threads_differ);
     tcase_add_test(tcase, child_differs_from_parent);
+    tcase_add_test(tcase, a_system_that_gives_pieces);
+    tcase_add_test(tcase, a_system_that_gives_nothing);
     return harness_run(suite);
 }

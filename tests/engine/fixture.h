@@ -8,25 +8,10 @@
 #include "base/hash.h"
 #include "base/record.h"
 #include "engine/engine.h"
-#include "harness.h"
+#include "small.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-
-enum { TEST_RING = 64 << 10 };
-
-static inline mlkv_options small_options(void)
-{
-    return (mlkv_options){.size = sizeof(mlkv_options),
-                          .ring_bytes = TEST_RING,
-                          .cache_bytes = 256 << 10,
-                          .batch_bytes = 1 << 20,
-                          .lock_timeout_ms = 120000};
-}
 
 static inline int try_open(const char *folder, const mlkv_options *given, engine **ret_engine)
 {
@@ -162,59 +147,13 @@ static inline bool holds_number(engine *self, unsigned number, unsigned round, s
 /* Records of a class that LMDB holds now. */
 static inline size_t count_class(engine *self, int record_class)
 {
-    store_read *read = NULL;
-    store_cursor *cursor = NULL;
-    unsigned char start = (unsigned char)record_class;
-    mlkv_slice key, value;
-    size_t count = 0;
-    OK(store_read_begin(self->store, &read));
-    OK(store_cursor_open(read, &cursor));
-    int result = store_cursor_seek(cursor, slice_of(&start, 1), &key, &value);
-    while (result == MLKV_OK && ((const unsigned char *)key.data)[0] == record_class) {
-        count++;
-        result = store_cursor_next(cursor, &key, &value);
-    }
-    ck_assert_int_ge(result, 0);
-    store_cursor_close(cursor);
-    store_read_end(read);
-    return count;
+    return count_records(self->store, record_class);
 }
 
 static inline void apply_all(engine *self)
 {
     OK(engine_apply_until(self, journal_tail(engine_journal(self))));
 }
-
-/* Runs `body` in a forked child; its exit status, or minus the signal that ended it. */
-#define IN_CHILD(ret_status, body)              \
-    do {                                        \
-        fflush(NULL);                           \
-        pid_t child_pid = harness_fork();               \
-        ck_assert_int_ge(child_pid, 0);         \
-        if (child_pid == 0) {                   \
-            body;                               \
-            _exit(0);                           \
-        }                                       \
-        (ret_status) = child_status(child_pid); \
-    } while (0)
-
-static inline int child_status(pid_t pid)
-{
-    int status;
-    while (waitpid(pid, &status, 0) < 0)
-        ck_assert_int_eq(errno, EINTR);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-/* In a child, where Check's assertions would not reach the parent. */
-#define CHILD_MUST(condition)                                                   \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-                    mlkv_error_detail());                                       \
-            _exit(99);                                                          \
-        }                                                                       \
-    } while (0)
 
 static inline void die(void)
 {
@@ -226,9 +165,7 @@ static inline void die(void)
 /* Fault counters that a parent sees, too. */
 static inline uint64_t *shared_counters(void)
 {
-    void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(memory, MAP_FAILED);
-    return memory;
+    return shared_page();
 }
 
 static inline void wait_until_passed(const uint64_t *counters, fault_point point)

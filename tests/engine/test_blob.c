@@ -68,6 +68,7 @@ static void expect_blob(engine *self, const cell_blob *blob, const unsigned char
     free(got);
 }
 
+/* Fails under I08-referred-to-before-it-is-there of tests/broken. */
 START_TEST(writes_and_reads)
 {
     static const size_t sizes[] = {1, 5, 4096, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 17};
@@ -143,6 +144,7 @@ START_TEST(cleans_waste)
 END_TEST
 
 /* The cleaner dies between deleting pieces and forgetting that they are waste. */
+/* Fails under R08-waste-forgotten-first of tests/broken. */
 START_TEST(cleans_again_after_a_death)
 {
     const char *folder = harness_folder();
@@ -277,6 +279,52 @@ START_TEST(meets_a_full_disk)
 }
 END_TEST
 
+/* Writes a blob that nobody refers to, says so, and lives until its input ends. */
+static void write_and_live(const char *folder, int in, int out)
+{
+    engine *self = open_still(folder);
+    mlkv_slice raw = TEXT("of a living session");
+    cell_blob blob;
+    char byte = 'k';
+    CHILD_MUST(engine_blobs_write(self, &raw, 1, &blob) == MLKV_OK);
+    CHILD_MUST(write(out, &byte, 1) == 1);
+    CHILD_MUST(read(in, &byte, 1) == 0);
+    refer(self, blob.id);
+    CHILD_MUST(engine_release(self) == MLKV_OK);
+}
+
+/* R8: what a living process has written and not yet referred to is no orphan. Fails under
+ * R08-living-session-cleaned of tests/broken. */
+START_TEST(spares_living_sessions)
+{
+    const char *folder = harness_folder();
+    int to[2], from[2];
+    char byte;
+    ck_assert_int_eq(pipe(to) | pipe(from), 0);
+    fflush(NULL);
+    pid_t pid = harness_fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        (void)close(to[1]);
+        write_and_live(folder, to[0], from[1]);
+        _exit(0);
+    }
+    (void)close(to[0]);
+    ck_assert_int_eq(read(from[0], &byte, 1), 1);
+    engine *self = open_still(folder);
+    OK(engine_clean_notes(self, false));
+    ck_assert_uint_eq(count_class(self, RECORD_BLOB), 1);
+    ck_assert_uint_eq(count_class(self, RECORD_NOTE), 1);
+    (void)close(to[1]);
+    ck_assert_int_eq(child_status(pid), 0);
+    OK(engine_clean_notes(self, false)); /* dead, and referred to */
+    ck_assert_uint_eq(count_class(self, RECORD_BLOB), 1);
+    ck_assert_uint_eq(count_class(self, RECORD_NOTE), 0);
+    OK(engine_release(self));
+    harness_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("blob");
@@ -287,5 +335,6 @@ int main(void)
     tcase_add_test(tcase, cleans_after_dead_sessions);
     tcase_add_test(tcase, cleans_at_the_next_opening);
     tcase_add_test(tcase, meets_a_full_disk);
+    tcase_add_test(harness_case(suite, "rules"), spares_living_sessions);
     return harness_run(suite);
 }

@@ -34,6 +34,7 @@ START_TEST(looks_everywhere)
 }
 END_TEST
 
+/* Fails under R02-snapshot-too-new of tests/broken. */
 START_TEST(knows_a_state_that_fits)
 {
     const char *folder = harness_folder();
@@ -199,6 +200,7 @@ static void follow(const char *folder, engine *self, const char *script)
     finish(&writer);
 }
 
+/* Fails under R05-marker-ignored of tests/broken. */
 START_TEST(catches_up)
 {
     const char *folder = harness_folder();

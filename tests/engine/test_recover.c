@@ -148,6 +148,7 @@ START_TEST(makes_closes_and_opens)
 }
 END_TEST
 
+/* Fails under R06-generation-not-in-lmdb of tests/broken. */
 START_TEST(recovers_what_died)
 {
     const char *folder = harness_folder();
@@ -337,6 +338,103 @@ START_TEST(refuses_backups_that_do_not_fit)
 }
 END_TEST
 
+static void copy_journal(const char *from, const char *to)
+{
+    static const char *const names[] = {"journal.head", "journal.ring", "journal.log"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        copy_file(from, to, names[i]);
+}
+
+START_TEST(refuses_a_journal_alone)
+{
+    const char *folder = harness_folder();
+    char path[700];
+    engine *self = NULL;
+    fill(folder, 0, 10, 1);
+    for (int crashed = 0; crashed < 2;
+         crashed++) { /* closed: its journal holds nothing that is lost */
+        if (crashed)
+            crash(folder, 0, 10, 2, false);
+        remove_file(folder, "data.mdb");
+        remove_file(folder, "lock.mdb");
+        refuses(folder, MLKV_E_MISMATCH);
+        ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "data.mdb"));
+        path_in(path, folder, "data.mdb");
+        ck_assert_int_ne(access(path, F_OK), 0); /* it made none */
+        self = open_with_loss(folder);
+        ck_assert(lacks(self, TEXT("K000001")));
+        put_number(self, 1, 3, 100);
+        OK(engine_release(self));
+    }
+    remove_file(folder, "data.mdb");
+    remove_file(folder, "journal.head");
+    self = open_still(folder); /* without the head nothing tells of a store */
+    OK(engine_release(self));
+    harness_remove(folder);
+}
+END_TEST
+
+/* The other way round than a backup: the journal is put back, and LMDB is newer. */
+START_TEST(an_older_journal_beside_a_newer_lmdb)
+{
+    const char *folder = harness_folder();
+    char aside[600];
+    snprintf(aside, sizeof aside, "%s-aside", folder);
+    ck_assert_int_eq(mkdir(aside, 0700), 0);
+    engine *self = open_still(folder);
+    for (unsigned i = 0; i < 10; i++)
+        put_number(self, i, 1, 100);
+    copy_journal(folder, aside); /* of an open store, holding writes */
+    for (unsigned i = 0; i < 20; i++)
+        put_number(self, i, 2, 100);
+    OK(engine_release(self));
+    copy_journal(aside, folder); /* of the same generation; LMDB is closed and has everything */
+    self = open_still(folder);
+    expect(self, 0, 20, 2);
+    OK(engine_release(self));
+    copy_journal(aside, folder); /* of an earlier one, with writes: they are of another state */
+    refuses(folder, MLKV_E_MISMATCH);
+    OK(engine_release(open_with_loss(folder)));
+    crash(folder, 0, 20, 3, false); /* LMDB not closed, and a journal of an earlier generation */
+    copy_journal(aside, folder);
+    refuses(folder, MLKV_E_MISMATCH);
+    OK(engine_release(open_with_loss(folder)));
+    harness_remove(folder);
+    harness_remove(aside);
+}
+END_TEST
+
+/* LMDB not closed, and an older copy of its own journal: like what a power cut leaves. Frames that
+ * LMDB has count for nothing, and those that chain on are taken. */
+START_TEST(an_older_copy_of_its_own_journal)
+{
+    const char *folder = harness_folder();
+    char aside[600];
+    int status;
+    snprintf(aside, sizeof aside, "%s-aside", folder);
+    ck_assert_int_eq(mkdir(aside, 0700), 0);
+    IN_CHILD(status, {
+        engine *self = open_still(folder);
+        for (unsigned i = 0; i < 10; i++)
+            put_number(self, i, 1, 100);
+        copy_journal(folder, aside);
+        for (unsigned i = 0; i < 10; i++)
+            put_number(self, i, 2, 100);
+        CHILD_MUST(engine_apply_until(self, journal_tail(engine_journal(self))) == MLKV_OK);
+        put_number(self, 11, 3, 100);
+        die();
+    });
+    ck_assert_int_eq(status, -SIGKILL);
+    copy_journal(aside, folder);
+    engine *self = open_still(folder);
+    expect(self, 0, 10, 2);
+    ck_assert(lacks(self, TEXT("K000011"))); /* it was in the newer journal only */
+    OK(engine_release(self));
+    harness_remove(folder);
+    harness_remove(aside);
+}
+END_TEST
+
 START_TEST(refuses_a_strangers_journal)
 {
     static const char *const names[] = {"journal.head", "journal.ring", "journal.log"};
@@ -474,6 +572,9 @@ int main(void)
     tcase_add_test(tcase, refuses_other_versions);
     tcase_add_test(tcase, refuses_a_missing_journal);
     tcase_add_test(tcase, refuses_backups_that_do_not_fit);
+    tcase_add_test(tcase, refuses_a_journal_alone);
+    tcase_add_test(tcase, an_older_journal_beside_a_newer_lmdb);
+    tcase_add_test(tcase, an_older_copy_of_its_own_journal);
     tcase_add_test(tcase, refuses_a_strangers_journal);
     tcase_add_test(tcase, reads_only_what_is_whole);
     tcase_add_test(tcase, waits_for_the_one_who_is_alone);

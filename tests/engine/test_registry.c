@@ -6,6 +6,7 @@
  */
 #include "fixture.h"
 
+/* Fails under R09-two-instances of tests/broken. */
 START_TEST(shares_one_engine)
 {
     const char *folder = harness_folder();
@@ -106,6 +107,7 @@ static void child_uses(engine *_Atomic *handle)
     CHILD_MUST(engine_release(fresh) == MLKV_OK);
 }
 
+/* Fails under R09-child-goes-on of tests/broken. */
 START_TEST(crosses_a_fork)
 {
     const char *folder = harness_folder();
@@ -188,6 +190,91 @@ START_TEST(keeps_memory_for_its_maker)
 }
 END_TEST
 
+/* --- rules: R9 --- */
+
+typedef struct {
+    pid_t grandchild;
+    uint64_t generation;
+} family;
+
+/* Opens the store, forks a child that only waits, and dies. */
+static void open_fork_and_die(const char *folder, int out, int wait)
+{
+    engine *self = open_still(folder);
+    put_number(self, 1, 0, 100);
+    family mine = {.generation = journal_generation(engine_journal(self))};
+    int begun[2];
+    char byte = 'b';
+    CHILD_MUST(pipe(begun) == 0);
+    mine.grandchild = harness_fork();
+    CHILD_MUST(mine.grandchild >= 0);
+    if (mine.grandchild == 0) {
+        CHILD_MUST(write(begun[1], &byte, 1) == 1);
+        CHILD_MUST(read(wait, &byte, 1) == 0);
+        _exit(0);
+    }
+    CHILD_MUST(read(begun[0], &byte, 1) == 1); /* it has left the C library's fork */
+    CHILD_MUST(write(out, &mine, sizeof mine) == sizeof mine);
+    die();
+}
+
+/* The opener after that is alone, although the grandchild lives: it recovers. Fails under
+ * R09-child-keeps-liveness of tests/broken. */
+START_TEST(a_child_does_not_keep_its_parent_alive)
+{
+    const char *folder = harness_folder();
+    int tell[2], wait[2], status;
+    family heard;
+    ck_assert_int_eq(pipe(tell) | pipe(wait), 0);
+    IN_CHILD(status, {
+        (void)close(wait[1]);
+        open_fork_and_die(folder, tell[1], wait[0]);
+    });
+    ck_assert_int_eq(status, -SIGKILL);
+    ck_assert_int_eq(read(tell[0], &heard, sizeof heard), sizeof heard);
+    engine *self = open_still(folder);
+    ck_assert_int_eq(kill(heard.grandchild, 0), 0);
+    ck_assert_uint_ne(journal_generation(engine_journal(self)), heard.generation);
+    ck_assert(holds_number(self, 1, 0, 100));
+    (void)close(wait[1]);
+    OK(engine_release(self));
+    harness_remove(folder);
+}
+END_TEST
+
+/* A child that ends without a call leaves the parent's slots in LMDB's table of readers alone.
+ * Fails under R09-child-frees-the-parents of tests/broken. */
+START_TEST(a_child_leaves_its_parents_readers)
+{
+    const char *folder = harness_folder();
+    engine *self = open_still(folder);
+    store_read *held = NULL, *pooled = NULL;
+    store_info before, after;
+    mlkv_slice value;
+    int status;
+    put_number(self, 1, 0, 100);
+    apply_all(self);
+    OK(store_read_begin(self->store, &held));
+    OK(store_read_begin(self->store, &pooled));
+    store_read_end(pooled);
+    OK(store_get_info(self->store, &before));
+    IN_CHILD(status, (void)0);
+    ck_assert_int_eq(status, 0);
+    OK(store_get_info(self->store, &after));
+    ck_assert_uint_eq(after.readers, before.readers);
+    put_number(self, 1, 1, 100);
+    apply_all(self);
+    OK(store_get_info(self->store, &after));
+    ck_assert_uint_ge(after.oldest_snapshot_age, 1);
+    const numbered *made = number_of(1, 0, 100);
+    OK(store_read_get(held, made->key_slice, &value));
+    ck_assert(slice_equal(value, made->value_slice));
+    store_read_end(held);
+    OK(engine_release(self));
+    harness_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("registry");
@@ -197,5 +284,8 @@ int main(void)
     tcase_add_test(tcase, crosses_a_fork);
     tcase_add_test(tcase, crosses_two_forks);
     tcase_add_test(tcase, keeps_memory_for_its_maker);
+    TCase *rules = harness_case(suite, "rules");
+    tcase_add_test(rules, a_child_does_not_keep_its_parent_alive);
+    tcase_add_test(rules, a_child_leaves_its_parents_readers);
     return harness_run(suite);
 }

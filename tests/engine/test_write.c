@@ -148,6 +148,7 @@ END_TEST
 
 /* Death between LMDB's commit and the marker: a living reader, or the next writer, makes it
  * visible. */
+/* Fails under I04-dead-owner-ignored of tests/broken. */
 START_TEST(mends_a_direct_commit)
 {
     const char *folder = harness_folder();

@@ -219,6 +219,8 @@ void free(void *memory)
 
 NEXT(open)
 NEXT(open64)
+NEXT(openat)
+NEXT(openat64)
 NEXT(mkdir)
 NEXT(write)
 NEXT(writev)
@@ -238,6 +240,8 @@ NEXT(posix_fallocate64)
 NEXT(mmap)
 NEXT(mmap64)
 NEXT(rename)
+NEXT(renameat)
+NEXT(linkat)
 NEXT(read)
 NEXT(pread)
 NEXT(pread64)
@@ -257,6 +261,21 @@ NEXT(pread64)
 OPEN(open)
 OPEN(open64)
 
+#define OPENAT(name)                                                                          \
+    int name(int folder_fd, const char *path, int flags, ...)                                 \
+    {                                                                                         \
+        va_list arguments;                                                                    \
+        va_start(arguments, flags);                                                           \
+        mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0; \
+        va_end(arguments);                                                                    \
+        if (watched(INJECT_OPEN, folder_fd) && fails(INJECT_OPEN))                            \
+            return -1;                                                                        \
+        return next_##name(folder_fd, path, flags, mode);                                     \
+    }
+
+OPENAT(openat)
+OPENAT(openat64)
+
 int mkdir(const char *path, mode_t mode)
 {
     if (is_below(path) && fails(INJECT_OPEN))
@@ -269,6 +288,20 @@ int rename(const char *from, const char *to)
     if (is_below(from) && fails(INJECT_NAME))
         return -1;
     return next_rename(from, to);
+}
+
+int renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+    if (watched(INJECT_NAME, from_fd) && fails(INJECT_NAME))
+        return -1;
+    return next_renameat(from_fd, from, to_fd, to);
+}
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
+{
+    if (watched(INJECT_NAME, from_fd) && fails(INJECT_NAME))
+        return -1;
+    return next_linkat(from_fd, from, to_fd, to, flags);
 }
 
 typedef enum { GO_ON, CUT, FAIL } decision;

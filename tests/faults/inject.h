@@ -16,12 +16,12 @@
 
 typedef enum {
     INJECT_ALLOCATION = 1u << 0, /* malloc, calloc, realloc, aligned_alloc, posix_memalign */
-    INJECT_OPEN = 1u << 1,       /* open, mkdir */
+    INJECT_OPEN = 1u << 1,       /* open, openat, mkdir */
     INJECT_WRITE = 1u << 2,      /* write, writev, pwrite, pwritev */
     INJECT_SYNC = 1u << 3,       /* fsync, fdatasync, msync */
     INJECT_SIZE = 1u << 4,       /* ftruncate, fallocate, posix_fallocate */
     INJECT_MAP = 1u << 5,        /* mmap, also without a file */
-    INJECT_NAME = 1u << 6,       /* rename */
+    INJECT_NAME = 1u << 6,       /* rename, renameat, linkat */
     INJECT_READ = 1u << 7,       /* read, pread */
 } inject_kind;
 

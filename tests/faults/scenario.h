@@ -2,9 +2,8 @@
  * what must be there afterwards.
  *
  * Each step is one call that writes, or one transaction; it is done whole or not at all. A step
- * that said MLKV_OK must be seen by everything that reads later, in any process, and a step that
- * failed must be seen whole or not at all; where the promise is stricter ("nothing was changed"),
- * the caller asks for it.
+ * that said MLKV_OK must be seen by everything that reads later, in any process; one that failed has
+ * changed nothing, but for MLKV_E_DURABILITY, after which it is seen whole or not at all.
  */
 #ifndef MLKV_TESTS_FAULTS_SCENARIO_H
 #define MLKV_TESTS_FAULTS_SCENARIO_H
@@ -12,12 +11,11 @@
 #include <mlkv/mlkv.h>
 #include <stdbool.h>
 
-enum { SCENARIO_STEPS = 16, SCENARIO_NOT_RUN = 100 };
+enum { SCENARIO_STEPS = 19, SCENARIO_NOT_RUN = 100 };
 
 typedef struct {
     const char *folder;
     mlkv_options options;
-    bool strict;                 /* a step that failed must have changed nothing */
     mlkv *db;                    /* NULL: not open */
     int results[SCENARIO_STEPS]; /* of each step's call; SCENARIO_NOT_RUN */
     unsigned failed;             /* calls of any sort that gave an error */
@@ -39,6 +37,10 @@ void scenario_look(scenario *self, mlkv *view);
 /* Snapshot, scan, flush, stats. */
 void scenario_visit(scenario *self);
 void scenario_close(scenario *self);
+/* A backup of the open store under the plan that is armed now; then, with nothing armed, what came of
+ * it: a store with everything that the original holds, or no store at all. The original is as it was,
+ * and not harmed. Returns what the call said. */
+int scenario_backup(scenario *self, const char *path);
 /* With everything healthy again: the open store takes a write and gives it back. */
 void scenario_prove_usable(scenario *self);
 /* With everything healthy again: opens, looks at everything strictly, verifies, proves that it is

@@ -410,7 +410,7 @@ static child_end run_child(const laboratory *self, bool read_only)
         (void)close(STDERR_FILENO);
         for (int number = SIGABRT; number <= SIGSEGV; number++)
             (void)signal(number, SIG_DFL);
-        _exit(examine(self->folder, self->image->crashed, read_only));
+        _exit((int)examine(self->folder, self->image->crashed, read_only));
     }
     while (waitpid(pid, &status, 0) < 0)
         ck_assert_int_eq(errno, EINTR);

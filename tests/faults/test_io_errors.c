@@ -22,6 +22,7 @@
 #include "inject.h"
 #include "scenario.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -33,7 +34,7 @@
 
 enum {
     IO_ERRORS = ALLOW(MLKV_E_IO) | ALLOW(MLKV_E_FULL) | ALLOW(MLKV_E_POISONED) |
-                ALLOW(MLKV_E_MEMORY) | ALLOW(MLKV_E_PERMISSION),
+                ALLOW(MLKV_E_MEMORY) | ALLOW(MLKV_E_PERMISSION) | ALLOW(MLKV_E_DURABILITY),
     WRITES = INJECT_WRITE | INJECT_SIZE,
     EVERYTHING = INJECT_OPEN | INJECT_WRITE | INJECT_SYNC | INJECT_SIZE | INJECT_MAP | INJECT_NAME,
 };
@@ -195,6 +196,53 @@ START_TEST(short_writes)
     rounds(INJECT_WRITE, 0, 1, IO_ERRORS, MLKV_SYNC, 9);
     rounds(INJECT_WRITE, 0, 1, IO_ERRORS, MLKV_STORE, 2);
     rounds(INJECT_WRITE, 0, 5, IO_ERRORS, MLKV_STORE, 5);
+}
+END_TEST
+
+/* Backups of one store, which is open all the time, each with another call failing. The number of
+ * those that failed. */
+static uint64_t backups(scenario *self, const char *copy, unsigned kinds, int error, uint64_t times)
+{
+    uint64_t failed = 0;
+    for (uint64_t nth = 1, struck = 1; struck; nth++) {
+        inject_plan plan = {kinds, nth, times, error, false};
+        inject_caption(
+            "test_io_errors: backup, kinds %#x, errno %d, %llu of them from call %llu on", kinds,
+            error, (unsigned long long)times, (unsigned long long)nth);
+        inject_arm(&plan);
+        failed += scenario_backup(self, copy) != MLKV_OK;
+        struck = inject_hits() != 0;
+        if (access(copy, F_OK) == 0)
+            harness_remove(copy);
+    }
+    return failed;
+}
+
+START_TEST(backups_that_fail)
+{
+    const char *folder = new_folder(true);
+    char store[600], copy[620], aside[600];
+    scenario self;
+    snprintf(store, sizeof store, "%s/store", folder);
+    snprintf(aside, sizeof aside, "%s/aside", folder);
+    snprintf(copy, sizeof copy, "%s/copy", aside); /* only calls on its files count */
+    ck_assert_int_eq(mkdir(aside, 0700), 0);
+    inject_watch(aside);
+    scenario_init(&self, store, MLKV_JOURNAL, IO_ERRORS);
+    OK(scenario_open(&self));
+    scenario_write(&self);
+    OK(mlkv_flush(self.db, MLKV_STORE));
+    ck_assert_uint_gt(backups(&self, copy, WRITES, ENOSPC, 1), 2);
+    ck_assert_uint_gt(backups(&self, copy, WRITES, EDQUOT, UINT64_MAX), 2);
+    ck_assert_uint_gt(backups(&self, copy, EVERYTHING, EIO, 1), 5);
+    ck_assert_uint_gt(backups(&self, copy, EVERYTHING, EIO, UINT64_MAX), 5);
+    ck_assert_uint_gt(backups(&self, copy, INJECT_OPEN, EMFILE, 1), 2);
+    ck_assert_uint_eq(backups(&self, copy, INJECT_WRITE, EINTR, 1), 0);
+    (void)backups(&self, copy, INJECT_WRITE, 0, 1);
+    scenario_look(&self, self.db);
+    scenario_close(&self);
+    scenario_prove(&self);
+    harness_remove(folder);
 }
 END_TEST
 
@@ -367,6 +415,48 @@ START_TEST(file_system_full)
 }
 END_TEST
 
+static int entries_of(const char *folder)
+{
+    int count = 0;
+    DIR *listing = opendir(folder);
+    ck_assert_ptr_nonnull(listing);
+    while (readdir(listing) != NULL)
+        count++;
+    ck_assert_int_eq(closedir(listing), 0);
+    return count - 2;
+}
+
+/* A store in memory, when /dev/shm is full. */
+START_TEST(memory_full)
+{
+    mlkv *db = NULL;
+    mlkv_buffer value = {0};
+    int result;
+    if (access("/dev/shm", W_OK) != 0 || !mount_small("/dev/shm", "size=100k")) {
+        printf("test_io_errors: a small /dev/shm cannot be mounted here: passed over\n");
+        return;
+    }
+    mlkv_options options = {.size = sizeof options, .ring_bytes = 64 << 10, .cache_bytes = 1 << 20};
+    MUST(MLKV_E_FULL, mlkv_open(NULL, &options, &db)); /* no room for ring and log */
+    ck_assert_int_eq(entries_of("/dev/shm"), 0);       /* and nothing is left of it */
+    ck_assert_int_eq(mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, "size=3m"), 0);
+    OK(mlkv_open(NULL, &options, &db));
+    unsigned written = fill_up(db, 1000, &result);
+    ck_assert_int_eq(result, MLKV_E_FULL);
+    ck_assert_uint_gt(written, 10);
+    check_filled(db, written);
+    ck_assert_int_eq(mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, "size=24m"), 0);
+    OK(mlkv_string_set(db, TEXT("more"), TEXT("room"), MLKV_SET_ALWAYS));
+    OK(mlkv_flush(db, MLKV_STORE));
+    OK(mlkv_string_get(db, TEXT("more"), &value));
+    check_filled(db, written);
+    mlkv_buffer_free(&value);
+    OK(mlkv_close(db));
+    ck_assert_int_eq(entries_of("/dev/shm"), 0);
+    (void)umount("/dev/shm");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("io_errors");
@@ -378,9 +468,11 @@ int main(void)
     tcase_add_test(tcase, descriptors_refused);
     tcase_add_test(tcase, interrupted);
     tcase_add_test(tcase, short_writes);
+    tcase_add_test(tcase, backups_that_fail);
     tcase_add_test(tcase, no_descriptors_left_at_open);
     tcase_add_test(tcase, no_descriptors_left_in_use);
     tcase_add_test(tcase, file_size_limit);
     tcase_add_test(tcase, file_system_full);
+    tcase_add_test(tcase, memory_full);
     return harness_run(suite);
 }

@@ -9,11 +9,7 @@
 #include "harness.h"
 #include "journal/frame.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 
 enum { TEST_RING = 64 * 1024 };
 enum { TEST_GENERATION = 77, TEST_LOCK_MS = 60000 };
@@ -70,32 +66,6 @@ static inline uint64_t append_number(journal *self, unsigned number, size_t size
     return append_one(self, slice_of_text(key), slice_of(value, size));
 }
 
-/* Runs `body` in a forked child; its exit status, or minus the signal that ended it. */
-#define IN_CHILD(ret_status, body)                                                         \
-    do {                                                                                   \
-        fflush(NULL);                                                                      \
-        pid_t child_pid = harness_fork();                                                          \
-        ck_assert_int_ge(child_pid, 0);                                                    \
-        if (child_pid == 0) {                                                              \
-            body;                                                                          \
-            _exit(0);                                                                      \
-        }                                                                                  \
-        int child_status;                                                                  \
-        ck_assert_int_eq(waitpid(child_pid, &child_status, 0), child_pid);                 \
-        (ret_status) =                                                                     \
-            WIFEXITED(child_status) ? WEXITSTATUS(child_status) : -WTERMSIG(child_status); \
-    } while (0)
-
-/* In a child, where Check's assertions would not reach the parent. */
-#define CHILD_MUST(condition)                                                   \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-                    mlkv_error_detail());                                       \
-            _exit(99);                                                          \
-        }                                                                       \
-    } while (0)
-
 static inline int open_in(const char *folder, const char *name, int flags)
 {
     char path[1400];
@@ -136,13 +106,6 @@ static inline bool exists(const char *folder, const char *name)
     char path[1400];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return access(path, F_OK) == 0;
-}
-
-static inline void *shared_page(void)
-{
-    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(page, MAP_FAILED);
-    return page;
 }
 
 #endif

@@ -113,6 +113,7 @@ static void forge(const char *folder, size_t offset, const void *bytes, size_t s
     close(fd);
 }
 
+/* Fails under R10-locks-form-unchecked, R10-namespace-unchecked of tests/broken. */
 START_TEST(test_other_platform)
 {
     const char *folder = harness_folder();

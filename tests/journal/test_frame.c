@@ -75,6 +75,7 @@ START_TEST(test_deleted_and_large)
 }
 END_TEST
 
+/* Fails under R04-copy-not-rechecked of tests/broken. */
 START_TEST(test_overtaken)
 {
     const char *folder = harness_folder();
@@ -244,7 +245,8 @@ static void *write_laps(void *argument)
 {
     race *shared = argument;
     uint64_t value[180];
-    for (uint64_t i = 0; journal_tail(shared->self) < (uint64_t)LAPS * TEST_RING; i++) {
+    for (uint64_t i = 0; journal_tail(shared->self) < (uint64_t)harness_rounds(LAPS) * TEST_RING;
+         i++) {
         size_t words = 1 + i * 7 % 180;
         uint64_t record = journal_tail(shared->self) + FRAME_HEADER_SIZE;
         for (size_t w = 0; w < words; w++)
@@ -317,6 +319,48 @@ START_TEST(test_readers_race_a_writer)
 }
 END_TEST
 
+#ifdef MLKV_FAULTS
+static journal *lapped;
+static bool overwritten;
+
+static void overwrite_all(watch_point point)
+{
+    if (point != WATCH_RING_PEEKED || overwritten)
+        return;
+    overwritten = true;
+    for (uint64_t until = journal_tail(lapped) + TEST_RING + 4096; journal_tail(lapped) < until;)
+        append_number(lapped, 9, 2000);
+}
+
+/* R4: the ring goes on over the bytes, after their sizes were read and before they were copied.
+ * Fails under R04-record-not-rechecked, R04-key-not-rechecked and R04-frame-not-rechecked of
+ * tests/broken. */
+START_TEST(test_overwritten_while_it_is_copied)
+{
+    const char *folder = harness_folder();
+    mlkv_buffer buffer = {0};
+    journal_frame frame;
+    unsigned char key[511];
+    size_t size;
+    lapped = make_journal(folder, 0);
+    uint64_t record = append_number(lapped, 7, 100), tail = journal_tail(lapped);
+    journal_raise_applied(lapped, tail);
+    fault_watch(overwrite_all);
+    if (_i == 0)
+        MUST(JOURNAL_LOST, journal_get_record(lapped, record, TEXT("k7"), &buffer));
+    else if (_i == 1)
+        MUST(JOURNAL_LOST, journal_get_record_key(lapped, record, key, &size, NULL));
+    else
+        MUST(MLKV_ABSENT, journal_read_frame(lapped, 0, tail, &buffer, &frame));
+    fault_watch(NULL);
+    ck_assert(overwritten);
+    mlkv_buffer_free(&buffer);
+    journal_close(lapped);
+    harness_remove(folder);
+}
+END_TEST
+#endif
+
 int main(void)
 {
     Suite *suite = suite_create("journal/frame");
@@ -327,5 +371,8 @@ int main(void)
     tcase_add_test(tcase, test_forged_headers);
     tcase_add_test(tcase, test_hostile_records);
     tcase_add_test(tcase, test_readers_race_a_writer);
+#ifdef MLKV_FAULTS
+    tcase_add_loop_test(harness_case(suite, "rules"), test_overwritten_while_it_is_copied, 0, 3);
+#endif
     return harness_run(suite);
 }

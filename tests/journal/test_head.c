@@ -56,6 +56,7 @@ START_TEST(test_ids_are_given_once)
 }
 END_TEST
 
+/* Fails under R10-epoch-stands of tests/broken. */
 START_TEST(test_lock_epoch_and_timeout)
 {
     const char *folder = harness_folder();
@@ -84,6 +85,7 @@ START_TEST(test_lock_epoch_and_timeout)
 }
 END_TEST
 
+/* Fails under I04-dead-owner-told-once of tests/broken. */
 START_TEST(test_dead_repairer)
 {
     const char *folder = harness_folder();

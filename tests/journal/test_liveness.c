@@ -1,6 +1,7 @@
 /* test_liveness.c - who is alive: openers alone and together, deaths, forks, races. */
 #include "fixture.h"
 
+/* Fails under I07-two-recover, R09-locks-of-the-process of tests/broken. */
 START_TEST(test_alone_and_shared)
 {
     const char *folder = harness_folder();
@@ -208,6 +209,33 @@ START_TEST(test_openers_race)
 }
 END_TEST
 
+/* R9: a program that this process starts does not inherit what keeps it alive to others. Fails
+ * under R09-lives-on-in-programs of tests/broken. */
+START_TEST(test_programs_inherit_nothing)
+{
+    const char *folder = harness_folder();
+    liveness *self = NULL;
+    bool alone;
+    unsigned found = 0;
+    OK(liveness_enter(folder, false, TEST_LOCK_MS, &self, &alone));
+    for (int fd = 3; fd < 256; fd++) {
+        char link[64], path[1400];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t size = readlink(link, path, sizeof path - 1);
+        if (size <= 0)
+            continue;
+        path[size] = '\0';
+        if (strstr(path, "journal.lock") == NULL)
+            continue;
+        found++;
+        ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+    }
+    ck_assert_uint_eq(found, 1);
+    liveness_leave(self);
+    harness_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("journal/liveness");
@@ -218,5 +246,6 @@ int main(void)
     tcase_add_test(tcase, test_death_is_noticed);
     tcase_add_test(tcase, test_fork);
     tcase_add_test(tcase, test_openers_race);
+    tcase_add_test(harness_case(suite, "rules"), test_programs_inherit_nothing);
     return harness_run(suite);
 }

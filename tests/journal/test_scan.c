@@ -172,6 +172,7 @@ START_TEST(test_no_usable_file)
 }
 END_TEST
 
+/* Fails under R06-checksum-unchecked of tests/broken. */
 START_TEST(test_every_damaged_byte_ends_the_chain)
 {
     const char *folder = harness_folder();
@@ -187,6 +188,7 @@ START_TEST(test_every_damaged_byte_ends_the_chain)
 }
 END_TEST
 
+/* Fails under R06-chain-unchecked, R06-generation-unchecked of tests/broken. */
 START_TEST(test_generation_and_chain)
 {
     const char *folder = harness_folder();
@@ -348,6 +350,56 @@ START_TEST(test_all_dead_in_the_middle)
 END_TEST
 #endif
 
+/* R6: a frame that is whole in itself, at its place, of this generation, and that another one
+ * stands before than it was chained to: a killed writer's frame that nobody saw came to the disk
+ * instead of the one that took its place. Fails under R06-chain-unchecked and
+ * R06-chain-unchecked-but-for-the-first of tests/broken. */
+START_TEST(test_a_frame_that_follows_another)
+{
+    const char *folder = harness_folder();
+    written all = write_frames(folder, 0, 4, 0);
+    journal_scan *scan = NULL;
+    uint64_t tail, next_id;
+    frame_header header;
+    unsigned char payload[400];
+    int fd = open_in(folder, "journal.ring", O_RDONLY);
+    ck_assert_int_eq(pread(fd, &header, sizeof header, (off_t)all.starts[1]), sizeof header);
+    size_t size = header.size - sizeof header;
+    ck_assert_uint_le(size, sizeof payload);
+    ck_assert_int_eq(pread(fd, payload, size, (off_t)(all.starts[1] + sizeof header)),
+                     (ssize_t)size);
+    close(fd);
+    payload[50] ^= 1; /* a byte of its value */
+    forge_frame(folder, all.starts[1], header, payload, size);
+    OK(journal_scan_open(folder, TEST_GENERATION, 0, 0, &scan, &tail, &next_id));
+    ck_assert_uint_eq(tail, all.starts[2]);
+    journal_scan_close(scan);
+    OK(journal_scan_open(folder, TEST_GENERATION, all.starts[1], 0, &scan, &tail, &next_id));
+    ck_assert_uint_eq(tail, all.starts[2]);
+    journal_scan_close(scan);
+    harness_remove(folder);
+}
+END_TEST
+
+/* R6: what the lap before left where the next frame would stand. Fails under
+ * R06-position-unchecked of tests/broken. */
+START_TEST(test_frames_of_another_lap)
+{
+    const char *folder = harness_folder();
+    journal_scan *scan = NULL;
+    uint64_t tail, next_id;
+    journal *self = make_journal(folder, 0);
+    for (unsigned i = 0; i < 4; i++)
+        append_number(self, i, TEST_RING / 4 - FRAME_HEADER_SIZE - 16);
+    ck_assert_uint_eq(journal_tail(self), TEST_RING);
+    journal_close(self);
+    OK(journal_scan_open(folder, TEST_GENERATION, TEST_RING, 0, &scan, &tail, &next_id));
+    ck_assert_uint_eq(tail, TEST_RING);
+    journal_scan_close(scan);
+    harness_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("journal/scan");
@@ -364,5 +416,8 @@ int main(void)
 #ifdef MLKV_FAULTS
     tcase_add_loop_test(tcase, test_all_dead_in_the_middle, 0, 5);
 #endif
+    TCase *rules = harness_case(suite, "rules");
+    tcase_add_test(rules, test_a_frame_that_follows_another);
+    tcase_add_test(rules, test_frames_of_another_lap);
     return harness_run(suite);
 }

@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 
 /* Asserts that journal.log holds the bytes of [from, to) as the ring has them. */
@@ -192,6 +193,7 @@ START_TEST(test_is_durable)
 END_TEST
 
 #ifdef MLKV_FAULTS
+/* Fails under I04-failed-sync-forgiven of tests/broken. */
 START_TEST(test_failed_write_poisons)
 {
     const char *folder = harness_folder();
@@ -340,6 +342,30 @@ START_TEST(test_sync_races_a_writer)
 }
 END_TEST
 
+/* I1: synced tells of what is on the disk. The write fails, and nobody is told that it is
+ * durable. Fails under I01-synced-before-written of tests/broken. */
+START_TEST(test_nothing_is_announced_unwritten)
+{
+    const char *folder = harness_folder();
+    journal *self = make_journal(folder, 0);
+    int status;
+    for (unsigned i = 0; i < 20; i++)
+        append_number(self, i, 1000);
+    IN_CHILD(status, {
+        struct rlimit none;
+        (void)signal(SIGXFSZ, SIG_IGN);
+        CHILD_MUST(getrlimit(RLIMIT_FSIZE, &none) == 0);
+        none.rlim_cur = 0;
+        CHILD_MUST(setrlimit(RLIMIT_FSIZE, &none) == 0);
+        CHILD_MUST(journal_sync(self, journal_tail(self), TEST_LOCK_MS) < 0);
+    });
+    ck_assert_int_eq(status, 0);
+    ck_assert_uint_eq(journal_synced(self), 0);
+    journal_close(self);
+    harness_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("journal/sync");
@@ -359,5 +385,6 @@ int main(void)
 #endif
     tcase_add_test(tcase, test_threads_sync_together);
     tcase_add_test(tcase, test_sync_races_a_writer);
+    tcase_add_test(harness_case(suite, "rules"), test_nothing_is_announced_unwritten);
     return harness_run(suite);
 }

@@ -171,9 +171,9 @@ START_TEST(long_histories)
     for (unsigned seed = 1; seed <= 20; seed++) {
         unsigned state = seed;
         size_t explained, count = make_history(&state, history);
-        int verdict = checker_run(history, count, 0, &explained);
+        checker_verdict verdict = checker_run(history, count, 0, &explained);
         ck_assert_msg(verdict == CHECKER_LINEARIZABLE, "seed %u: verdict %d, %zu of %zu explained",
-                      seed, verdict, explained, count);
+                      seed, (int)verdict, explained, count);
         size_t changed = (size_t)rand_r(&state) % count;
         while (history[changed].sees == 0 || history[changed].returned == CHECKER_NEVER)
             changed = (changed + 1) % count;
@@ -181,7 +181,7 @@ START_TEST(long_histories)
             history[changed].seen[key] += 1000000;
         verdict = checker_run(history, count, 0, &explained);
         ck_assert_msg(verdict == CHECKER_NOT, "seed %u: a wrong result of operation %zu passed: %d",
-                      seed, changed, verdict);
+                      seed, changed, (int)verdict);
     }
 }
 END_TEST

@@ -79,6 +79,7 @@ static void run_oracle(size_t ring, unsigned keys, unsigned hash_kinds, unsigned
 {
     static model_record model[MODEL_KEYS];
     memset(model, 0, sizeof model);
+    rounds = harness_rounds(rounds);
     fixture own;
     fixture_open(&own, ring);
     mlkv_buffer value = {0};
@@ -329,7 +330,7 @@ START_TEST(readers_beside_growth_trimming_and_overtaking)
     }
     for (uint32_t keys = 100; keys <= SHARED_KEYS; keys *= 2) {
         uint64_t from = (uint64_t)keys * 1000;
-        write_shared(state, keys, from, from + 10000, keys % 3 != 0);
+        write_shared(state, keys, from, from + harness_rounds(10000), keys % 3 != 0);
     }
     __atomic_store_n(&state->stop, true, __ATOMIC_RELEASE);
     for (unsigned t = 0; t < READERS; t++) {

@@ -115,7 +115,7 @@ START_TEST(oracle)
     fixture_open(&own, 256 << 10);
     model_record *model = make_model();
     uint64_t random = 31337;
-    for (uint64_t version = 1; version <= 30000; version++) {
+    for (uint64_t version = 1; version <= harness_rounds(30000); version++) {
         put_random(&own, model, &random, version);
         uint64_t r = next_random(&random);
         if (r % 3000 == 0) { /* part of the frames: up to some record's frame */

@@ -55,7 +55,9 @@ typedef struct {
     size_t sync_count, sync_capacity;
 } file_history;
 
-enum { VOID = UINT32_MAX, DEATHS_MAX = 256 };
+enum { DEATHS_MAX = 256 };
+
+static const uint32_t VOID = UINT32_MAX;
 
 typedef struct patch {
     struct patch *next;

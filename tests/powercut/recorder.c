@@ -1,8 +1,8 @@
 /* recorder.c - stands between a program and the system and notes what is done to the files of one
  * folder.
  *
- * It defines open, close, write, writev, pwrite, fsync, fdatasync, ftruncate, posix_fallocate,
- * rename, unlink and msync; the program that is linked with it, and the shared libraries below it
+ * It defines open, close, write, writev, pwrite, fsync, fdatasync, ftruncate, fallocate (holes are
+ * writes of zeros), posix_fallocate, rename, unlink and msync; the program that is linked with it, and the shared libraries below it
  * (LMDB), call these instead of the C library's, and they go on by system call. LMDB's pages come
  * by pwrite and by lseek and writev, its meta page by pwrite through a descriptor with O_DSYNC;
  * journal.log comes by pwrite with O_DIRECT | O_DSYNC.
@@ -330,6 +330,28 @@ INTERPOSED int posix_fallocate(int fd, off_t offset, off_t size)
     return error;
 }
 
+/* A hole is zeros that are written, whose sectors reach the disk when they like; what only reserves
+ * room changes nothing that is read. */
+INTERPOSED int fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    enum { PART = 1 << 16, PARTS_MAX = 1024 };
+    static const unsigned char zeros[PART];
+    uint32_t begun[PARTS_MAX];
+    unsigned parts = 0;
+    descriptor *of = find(fd);
+    for (off_t done = 0; of != NULL && (mode & FALLOC_FL_PUNCH_HOLE) != 0 && done < size; done += PART) {
+        off_t left = size - done;
+        if (parts == PARTS_MAX)
+            abort(); /* the workload's files are small */
+        begun[parts++] = note_write(of, zeros, (size_t)(left < PART ? left : PART), offset + done);
+    }
+    long result = syscall(SYS_fallocate, fd, mode, offset, size);
+    for (unsigned i = 0; i < parts && result == 0; i++)
+        recording_end(record, begun[i]);
+    sample_all();
+    return (int)result;
+}
+
 INTERPOSED int rename(const char *from, const char *to)
 {
     const char *name = name_of(from), *new_name = name_of(to);
@@ -357,6 +379,7 @@ INTERPOSED int open64(const char *path, int flags, ...) __attribute__((alias("op
 INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t size, off_t offset)
     __attribute__((alias("pwrite")));
 INTERPOSED int ftruncate64(int fd, off_t size) __attribute__((alias("ftruncate")));
+INTERPOSED int fallocate64(int fd, int mode, off_t offset, off_t size) __attribute__((alias("fallocate")));
 INTERPOSED int posix_fallocate64(int fd, off_t offset, off_t size)
     __attribute__((alias("posix_fallocate")));
 

@@ -3,7 +3,7 @@
  *
  *   workload run FOLDER LOG SEED COUNT POINT PASS ALONE   opens the store three times, as
  * `journal`, `sync` and `store`; runs COUNT steps from where it stands, each through one of the
- * three; now and then flushes and rests; closes. Dies at the PASS-th passing of fault point POINT
+ * three; now and then flushes, compacts and rests; closes. Dies at the PASS-th passing of fault point POINT
  * (-1: none; FAULT_COUNT: in its PASS-th O_DSYNC write; FAULT_COUNT + 1: in its PASS-th write of
  * LMDB's meta page). ALONE is 1 if no other process has the store open: then all that was recovered
  * is durable when it is open workload attend FOLDER LOG                            opens, says so,
@@ -24,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HANDLES = 3, FLUSH_EVERY = 23, REST_EVERY = 17, REST_US_MAX = 20000 };
+enum { HANDLES = 3, FLUSH_EVERY = 23, REST_EVERY = 17, REST_US_MAX = 20000, COMPACT_EVERY = 13 };
 
 static int complain(const char *what, int result)
 {
@@ -55,6 +55,12 @@ static int one_step(mlkv **handles, uint64_t i, unsigned *seed)
         result = mlkv_flush(handles[0], rand_r(seed) % 2 == 0 ? MLKV_SYNC : MLKV_STORE);
         if (result != MLKV_OK)
             return complain("flush", result);
+        recorder_durable(i);
+    }
+    if (rand_r(seed) % COMPACT_EVERY == 0) { /* brings all to LMDB first */
+        result = mlkv_compact(handles[0], NULL);
+        if (result != MLKV_OK)
+            return complain("compact", result);
         recorder_durable(i);
     }
     return 0;

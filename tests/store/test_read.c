@@ -5,7 +5,9 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 static store *fresh(const char *folder)
 {
@@ -227,6 +229,7 @@ START_TEST(missing_own_records_are_corruption)
 }
 END_TEST
 
+/* Fails under R12-few-readers of tests/broken. */
 START_TEST(many_snapshots_at_once)
 {
     enum { READS = 300 };
@@ -375,6 +378,93 @@ START_TEST(threads_share_the_pool)
 }
 END_TEST
 
+/* A child that opens the store, begins n snapshots, and dies with them. */
+static void die_with_snapshots(const char *folder, int n)
+{
+    fflush(NULL);
+    pid_t pid = harness_fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        store *own = NULL;
+        store_read *read = NULL;
+        int result = store_open(folder, true, false, &own);
+        for (int i = 0; i < n && result == 0; i++)
+            result = store_read_begin(own, &read);
+        if (result == 0)
+            (void)kill(getpid(), SIGKILL);
+        _exit(1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status));
+}
+
+/* R12: the next opener gives back what the dead held, also if others live on. Fails under
+ * R12-dead-readers-stay of tests/broken. */
+START_TEST(dead_readers_go)
+{
+    const char *folder = harness_folder();
+    store *self = fresh(folder), *next = NULL;
+    store_info info;
+    die_with_snapshots(folder, 3);
+    OK(store_get_info(self, &info));
+    ck_assert_uint_eq(info.readers, 3);
+    fflush(NULL);
+    pid_t pid = harness_fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        _exit(store_open(folder, true, false, &next) == 0 ? 0 : 1);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    OK(store_get_info(self, &info));
+    ck_assert_uint_eq(info.readers, 0);
+    store_close(self);
+    harness_remove(folder);
+}
+END_TEST
+
+/* R9: what a living process holds is not given away by the next opener: nothing in this process has
+ * closed a descriptor of lock.mdb, which would have dropped its locks. Fails under
+ * R09-lock-file-opened of tests/broken. */
+START_TEST(living_readers_stay)
+{
+    const char *folder = harness_folder();
+    store *self = fresh(folder), *next = NULL;
+    store_read *held = NULL;
+    store_info info;
+    OK(store_read_begin(self, &held));
+    fflush(NULL);
+    pid_t pid = harness_fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        _exit(store_open(folder, true, false, &next) == 0 ? 0 : 1);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    OK(store_get_info(self, &info));
+    ck_assert_uint_eq(info.readers, 1);
+    store_read_end(held);
+    store_close(self);
+    harness_remove(folder);
+}
+END_TEST
+
+/* R12: and so does who finds all slots taken. Fails under R12-no-look-when-slots-run-out of
+ * tests/broken. */
+START_TEST(dead_readers_make_room)
+{
+    const char *folder = harness_folder();
+    store *self = fresh(folder);
+    store_read *read = NULL;
+    die_with_snapshots(folder, 4096);
+    OK(store_read_begin(self, &read));
+    store_read_end(read);
+    store_close(self);
+    harness_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("read");
@@ -387,5 +477,9 @@ int main(void)
     tcase_add_test(tcase, many_snapshots_at_once);
     tcase_add_test(tcase, slots_run_out);
     tcase_add_test(tcase, threads_share_the_pool);
+    TCase *rules = harness_case(suite, "rules");
+    tcase_add_test(rules, dead_readers_go);
+    tcase_add_test(rules, living_readers_stay);
+    tcase_add_test(rules, dead_readers_make_room);
     return harness_run(suite);
 }

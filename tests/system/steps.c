@@ -11,6 +11,8 @@ enum {
     STRINGS = 23,
     FIELDS = 17,
     MEMBERS = 40,    /* of the set: the last so many steps */
+    QUEUED = 30,     /* elements of the list: the last so many steps */
+    EDIT_EVERY = 3,  /* the middle of the list is edited, and put right again */
     BIG_EVERY = 7,   /* a large value each so many steps */
     BIG_SIZE = 9000, /* above the blob threshold of a 64 KiB ring */
     HUGE_EVERY = 31, /* a transaction past the ring */
@@ -78,6 +80,33 @@ static int run_small(mlkv *tx, uint64_t i)
     return result;
 }
 
+/* The list takes step i in on the right and lets the oldest go on the left; sometimes the oldest goes another way. */
+static int run_list(mlkv *tx, uint64_t i)
+{
+    char value[64], middle[64];
+    snprintf(value, sizeof value, "value %llu", (unsigned long long)i);
+    snprintf(middle, sizeof middle, "value %llu", (unsigned long long)(i - QUEUED / 2));
+    mlkv_slice element = text(value), mark = text("mark");
+    uint64_t removed;
+    int result = mlkv_list_push(tx, text("list"), MLKV_LIST_RIGHT, &element, 1, NULL);
+    if (result != MLKV_OK || i <= QUEUED)
+        return result;
+    if (i % EDIT_EVERY == 0) {
+        result = mlkv_list_insert(tx, text("list"), MLKV_LIST_AFTER, text(middle), mark, NULL);
+        if (result == MLKV_OK)
+            result = mlkv_list_remove(tx, text("list"), -1, mark, &removed);
+        if (result == MLKV_OK && removed != 1)
+            return MLKV_E_CORRUPT;
+        return result != MLKV_OK ? result : mlkv_list_trim(tx, text("list"), -QUEUED, -1);
+    }
+    if (i % EDIT_EVERY == 1)
+        return mlkv_list_move(tx, text("list"), text("last"), MLKV_LIST_LEFT, MLKV_LIST_LEFT, NULL);
+    mlkv_buffer taken = {0};
+    result = mlkv_list_pop(tx, text("list"), MLKV_LIST_LEFT, &taken);
+    mlkv_buffer_free(&taken);
+    return result != MLKV_OK ? result : mlkv_list_trim(tx, text("last"), 0, 0);
+}
+
 static int run_tensor(mlkv *tx, uint64_t i)
 {
     mlkv_tensor shape = {MLKV_I64, 2, {ROWS, COLUMNS}};
@@ -116,6 +145,8 @@ int steps_run(mlkv *db, uint64_t i)
     int result = mlkv_begin(db, &tx);
     if (result == MLKV_OK)
         result = run_small(tx, i);
+    if (result == MLKV_OK)
+        result = run_list(tx, i);
     if (result == MLKV_OK)
         result = run_tensor(tx, i);
     if (result == MLKV_OK)
@@ -217,6 +248,23 @@ static int check_set(mlkv *view, uint64_t n)
     return state;
 }
 
+static int check_list(mlkv *view, uint64_t n)
+{
+    mlkv_rows rows = {0};
+    uint64_t want = n < QUEUED ? n : QUEUED;
+    int result = mlkv_list_range(view, text("list"), 0, -1, &rows);
+    int state = result == MLKV_OK && rows.count == want ? 0 : differs("the list", n, result);
+    for (uint64_t i = 0; i < want && state == 0; i++) {
+        char element[64];
+        snprintf(element, sizeof element, "value %llu", (unsigned long long)(n - want + 1 + i));
+        bool same = rows.items[i].size == strlen(element) &&
+                    memcmp(rows.items[i].data, element, rows.items[i].size) == 0;
+        state = same ? 0 : differs(element, n, result);
+    }
+    mlkv_rows_free(&rows);
+    return state;
+}
+
 static int check_tensor(mlkv *view, uint64_t n)
 {
     int64_t got[ROWS * COLUMNS];
@@ -262,6 +310,8 @@ int steps_check(mlkv *view, uint64_t n)
         state = check_hash(view, n, &value);
     if (state == 0)
         state = check_set(view, n);
+    if (state == 0)
+        state = check_list(view, n);
     if (state == 0)
         state = check_tensor(view, n);
     if (state == 0)

@@ -2,7 +2,7 @@
  * and check.
  *
  * Step i is one transaction that adds 1 to the string "counter" and changes a string, a hash field,
- * a set, now and then a large value (a blob, under a small ring), a tensor, and now and then so
+ * a set, a list, now and then a large value (a blob, under a small ring), a tensor, and now and then so
  * much that it goes past the ring. After n steps every key has exactly the content that steps_check
  * computes from n. So a store that holds half a step, or an older version of anything, is found.
  */

@@ -214,6 +214,33 @@ START_TEST(read_only_needs_a_store_at_rest)
 }
 END_TEST
 
+START_TEST(what_is_not_created_leaves_nothing)
+{
+    static const uint32_t flags[] = {MLKV_NO_CREATE, MLKV_READ_ONLY,
+                                     MLKV_NO_CREATE | MLKV_READ_ONLY,
+                                     MLKV_NO_CREATE | MLKV_ACCEPT_LOSS};
+    const char *folder = harness_folder();
+    mlkv *db = NULL;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        mlkv_options options = {.size = sizeof options, .flags = flags[i]};
+        MUST(MLKV_E_ABSENT_STORE, mlkv_open(folder, &options, &db));
+        ck_assert_int_eq(rmdir(folder), 0); /* it is empty */
+        ck_assert_int_eq(mkdir(folder, 0700), 0);
+    }
+    db = open_store(folder);
+    OK(mlkv_close(db));
+    mlkv_options options = {.size = sizeof options, .flags = MLKV_NO_CREATE};
+    OK(mlkv_open(folder, &options, &db)); /* what is there is opened, and so is data.mdb alone */
+    OK(mlkv_close(db));
+    char command[1500];
+    snprintf(command, sizeof command, "rm -f '%s'/journal.* '%s/lock.mdb'", folder, folder);
+    ck_assert_int_eq(system(command), 0);
+    OK(mlkv_open(folder, &options, &db));
+    OK(mlkv_close(db));
+    harness_remove(folder);
+}
+END_TEST
+
 static void *open_and_add(void *argument)
 {
     const char *folder = argument;
@@ -261,6 +288,7 @@ int main(void)
     tcase_add_test(tcase, a_backup_of_lmdb_beside_a_newer_journal_is_refused);
     tcase_add_test(tcase, read_only_beside_a_writer);
     tcase_add_test(tcase, read_only_needs_a_store_at_rest);
+    tcase_add_test(tcase, what_is_not_created_leaves_nothing);
     tcase_add_test(tcase, openers_race);
     return harness_run(suite);
 }

@@ -10,6 +10,8 @@
 
 #include "base/fault.h"
 
+#include <pthread.h>
+
 enum { LOCK_TIMEOUT_MS = 150 };
 
 static mlkv *open_store(const char *folder, int durability)
@@ -148,7 +150,7 @@ START_TEST(with_the_lock_of_the_log)
     mlkv *db = open_store(folder, MLKV_JOURNAL), *durable = open_store(folder, MLKV_SYNC);
     process victim = stop_at(folder, FAULT_SYNC_LOCKED, MLKV_SYNC);
     for (int i = 0; i < 3; i++) {
-        MUST(MLKV_E_BUSY, mlkv_string_add(durable, TEXT("n"), 1, &value));
+        MUST(MLKV_E_DURABILITY, mlkv_string_add(durable, TEXT("n"), 1, &value));
         ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "visible"));
         ck_assert_int_eq(number_of(db, "n"),
                          3 * i + 1); /* as documented: visible, not known to be durable */
@@ -176,7 +178,7 @@ START_TEST(inside_the_lock_of_lmdb)
     for (int i = 0; i < 3; i++) {
         process victim = stop_at(folder, points[i], MLKV_STORE);
         unsigned char large[20000] = {0};
-        MUST(MLKV_E_BUSY, mlkv_string_add(strict, TEXT("n"), 1, &value));
+        MUST(MLKV_E_DURABILITY, mlkv_string_add(strict, TEXT("n"), 1, &value));
         ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "visible"));
         ck_assert_int_eq(number_of(db, "n"), 2 * i + 1);
         OK(mlkv_string_add(db, TEXT("n"), 1, &value)); /* the ring has room */
@@ -235,6 +237,130 @@ START_TEST(a_full_ring_behind_a_stopped_process)
 }
 END_TEST
 
+/* Whether a store that no writer has open was closed: a read-only opening cannot recover it. */
+static bool is_closed(const char *folder)
+{
+    mlkv *db = NULL;
+    mlkv_options options = {.size = sizeof options, .flags = MLKV_READ_ONLY};
+    int result = mlkv_open(folder, &options, &db);
+    if (result == MLKV_OK)
+        OK(mlkv_close(db));
+    else
+        MUST(MLKV_E_RECOVERY, result);
+    return result == MLKV_OK;
+}
+
+/* Closers that have seen each other, and this process's handle: all of them are on their way out when
+ * it closes, too. Whoever goes on last must find itself alone, whatever the order. */
+START_TEST(closing_at_the_same_time)
+{
+    enum { CLOSERS = 3, ORDERS = 4 };
+    static const int orders[ORDERS][CLOSERS] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}};
+    for (int i = 0; i < ORDERS + 2; i++) { /* one after the other; all at once */
+        const char *folder = harness_folder();
+        process closers[CLOSERS];
+        mlkv *db = open_store(folder, MLKV_JOURNAL);
+        for (int j = 0; j < CLOSERS; j++) /* some have left already, and not yet asked again */
+            closers[j] = stop_at(
+                folder, j == i % CLOSERS ? FAULT_CLOSE_RESIGNED : FAULT_CLOSE_OTHERS, MLKV_JOURNAL);
+        OK(mlkv_close(db));
+        for (int j = 0; j < CLOSERS; j++)
+            if (i < ORDERS)
+                go_on(&closers[orders[i][j]]);
+            else
+                ck_assert_int_eq(kill(closers[orders[i - ORDERS][j]].pid, SIGCONT), 0);
+        for (int j = 0; j < CLOSERS && i >= ORDERS; j++)
+            ck_assert_int_eq(process_end(&closers[j]), 0);
+        ck_assert_msg(is_closed(folder), "order %d: nobody was the last", i);
+        db = open_store(folder, MLKV_JOURNAL);
+        ck_assert_int_eq(number_of(db, "stopped"), CLOSERS);
+        OK(mlkv_close(db));
+        harness_remove(folder);
+    }
+}
+END_TEST
+
+/* One that is no longer counted, and has not asked again: whoever comes now recovers, and what he
+ * makes is not the old one's to close. */
+START_TEST(coming_while_one_leaves)
+{
+    const char *folder = harness_folder();
+    int64_t value;
+    mlkv *db = open_store(folder, MLKV_JOURNAL);
+    process leaver = stop_at(folder, FAULT_CLOSE_RESIGNED, MLKV_JOURNAL);
+    OK(mlkv_close(db));
+    db = open_store(folder, MLKV_JOURNAL);
+    OK(mlkv_string_add(db, TEXT("n"), 1, &value));
+    OK(mlkv_close(db)); /* came and went */
+    go_on(&leaver);
+    ck_assert(is_closed(folder));
+    db = open_store(folder, MLKV_JOURNAL);
+    leaver = stop_at(folder, FAULT_CLOSE_RESIGNED, MLKV_JOURNAL);
+    OK(mlkv_close(db));
+    db = open_store(folder, MLKV_JOURNAL); /* came and stays */
+    OK(mlkv_string_add(db, TEXT("n"), 1, &value));
+    go_on(&leaver);
+    ck_assert_int_eq(number_of(db, "n"), 2);
+    OK(mlkv_string_add(db, TEXT("n"), 1, &value));
+    ck_assert_int_eq(value, 3);
+    OK(mlkv_close(db));
+    ck_assert(is_closed(folder));
+    db = open_store(folder, MLKV_JOURNAL);
+    ck_assert_int_eq(number_of(db, "n"), 3);
+    ck_assert_int_eq(number_of(db, "stopped"), 2);
+    OK(mlkv_close(db));
+    harness_remove(folder);
+}
+END_TEST
+
+static void *read_once(void *argument)
+{
+    mlkv_buffer value = {0};
+    static int result;
+    result = mlkv_string_get(argument, TEXT("n"), &value);
+    mlkv_buffer_free(&value);
+    return &result;
+}
+
+/* LMDB waits without limit for the lock of its table of readers. Nobody gets there to wait. */
+START_TEST(at_the_table_of_readers)
+{
+    const char *folder = harness_folder();
+    char point[16];
+    int64_t value;
+    void *result = NULL;
+    pthread_t thread;
+    mlkv *db = open_store(folder, MLKV_JOURNAL), *other = NULL, *snapshots[300] = {0};
+    OK(mlkv_string_add(db, TEXT("n"), 1, &value));
+    snprintf(point, sizeof point, "%d", (int)FAULT_READER_SLOT);
+    const char *arguments[] = {"enter", folder, "1", point, NULL};
+    process victim = process_start(arguments);
+    await_stop(&victim);
+    OK(mlkv_string_add(db, TEXT("n"), 1, &value)); /* who has a slot goes on */
+    ck_assert_int_eq(number_of(db, "n"), 2);
+    ck_assert_int_eq(pthread_create(&thread, NULL, read_once, db), 0);
+    ck_assert_int_eq(pthread_join(thread, &result), 0);
+    MUST(MLKV_OK, *(int *)result); /* of a cached record */
+    int taken = 0, got = MLKV_OK;
+    while (taken < 300 && (got = mlkv_snapshot(db, &snapshots[taken])) == MLKV_OK)
+        taken++;
+    MUST(MLKV_E_BUSY, got); /* the slots that this process had are all in use */
+    ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "readers"));
+    const char *get[] = {"get", folder, "n", NULL};
+    process comer = process_start(get); /* waits for its own time, which is longer */
+    mlkv_options options = {.size = sizeof options, .flags = MLKV_READ_ONLY, .lock_timeout_ms = 50};
+    char copy[700];
+    snprintf(copy, sizeof copy, "%s/.", folder);
+    MUST(MLKV_OK, mlkv_open(copy, &options, &other)); /* the same instance: no new slot */
+    OK(mlkv_close(other));
+    go_on(&victim);
+    ck_assert_int_eq(process_end(&comer), 0);
+    for (int i = 0; i < taken; i++)
+        OK(mlkv_close(snapshots[i]));
+    check_end(db, folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stopped");
@@ -245,5 +371,8 @@ int main(void)
     tcase_add_test(tcase, with_the_lock_of_the_log);
     tcase_add_test(tcase, inside_the_lock_of_lmdb);
     tcase_add_test(tcase, a_full_ring_behind_a_stopped_process);
+    tcase_add_test(tcase, closing_at_the_same_time);
+    tcase_add_test(tcase, coming_while_one_leaves);
+    tcase_add_test(tcase, at_the_table_of_readers);
     return harness_run(suite);
 }

@@ -1,9 +1,11 @@
 /* victim.c - the program that system tests start and kill.
  *
- *   victim steps FOLDER DURABILITY COUNTERS POINT PASS COUNT PAUSE
+ *   victim steps FOLDER DURABILITY COUNTERS POINT PASS COUNT PAUSE BACKUP
  *                      runs COUNT steps of steps.h from where the store stands, PAUSE us apart, and
  *                      says the number of each that returned; dies at the PASS-th passing of fault
- *                      point POINT (-1: none). COUNTERS: a file to map for the fault counters
+ *                      point POINT (-1: none). COUNTERS: a file to map for the fault counters.
+ *                      BACKUP: the folder that a backup goes to after some steps, after which
+ *                      the store is compacted (-: neither)
  *   victim add FOLDER KEY COUNT    adds 1 to the string KEY, COUNT times
  *   victim hold FOLDER             takes the writer lock in a transaction, says so, and waits to be
  *                                  killed
@@ -20,6 +22,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+enum { BACKUP_AFTER = 3 }; /* steps */
 
 static int complain(const char *what, int result)
 {
@@ -66,6 +70,13 @@ static int run_steps(char **arguments)
     for (uint64_t i = held + 1; i <= held + count; i++) {
         if (pause_us != 0)
             (void)usleep(pause_us);
+        if (i == held + BACKUP_AFTER && strcmp(arguments[7], "-") != 0) {
+            result = mlkv_backup(db, arguments[7]);
+            if (result == MLKV_OK)
+                result = mlkv_compact(db, NULL);
+            if (result != MLKV_OK && result != MLKV_E_PLATFORM) /* no holes in this file system */
+                return complain("backup, compaction", result);
+        }
         result = steps_run(db, i);
         if (result != MLKV_OK)
             return complain("step", result);
@@ -114,7 +125,7 @@ static int run_get(mlkv *db, const char *key)
 
 int main(int count, char **arguments)
 {
-    if (count == 9 && strcmp(arguments[1], "steps") == 0)
+    if (count == 10 && strcmp(arguments[1], "steps") == 0)
         return run_steps(arguments + 2);
     if (count < 3)
         return 2;

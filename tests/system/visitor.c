@@ -2,12 +2,22 @@
  *
  *   visitor stop FOLDER DURABILITY POINT
  *       adds 1 to "stopped" with this durability, and stops itself at fault point POINT on the way
+ *   visitor enter FOLDER DURABILITY POINT
+ *       the same, but stops itself at POINT on its way in
  *   visitor snapshot FOLDER
  *       opens a snapshot, stops itself, looks again and ends
  *   visitor many FOLDER SEED THREADS ROUNDS
  *       THREADS threads open, read, write and close at random; each adds 1 to "sum" ROUNDS times
  *   visitor get FOLDER KEY
  *       prints the string
+ *   visitor add FOLDER KEY COUNT
+ *       adds 1 to the string, COUNT times
+ *   visitor idle FOLDER
+ *       says that it has the store open, adds 1 to "idle", and waits until stdin ends
+ *   visitor hold FOLDER
+ *       the same, in a transaction, and does not end: it is to be killed
+ *   visitor version
+ *       prints the library's version
  */
 #include "steps.h"
 
@@ -19,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int complain(const char *what, int result)
 {
@@ -27,15 +38,18 @@ static int complain(const char *what, int result)
     return 3;
 }
 
-static int run_stop(char **arguments)
+static int run_stop(char **arguments, bool on_the_way_in)
 {
     mlkv *db = NULL;
     int64_t value;
     mlkv_options options = steps_options(atoi(arguments[1]));
+    if (on_the_way_in)
+        fault_arm((fault_point)atoi(arguments[2]), FAULT_STOP, 1, 0);
     int result = mlkv_open(arguments[0], &options, &db);
     if (result != MLKV_OK)
         return complain("open", result);
-    fault_arm((fault_point)atoi(arguments[2]), FAULT_STOP, 1, 0);
+    if (!on_the_way_in)
+        fault_arm((fault_point)atoi(arguments[2]), FAULT_STOP, 1, 0);
     result = mlkv_string_add(db, (mlkv_slice){"stopped", 7}, 1, &value);
     if (result != MLKV_OK)
         return complain("add", result);
@@ -74,6 +88,40 @@ static int run_get(mlkv *db, const char *key)
     (void)fflush(stdout);
     mlkv_buffer_free(&value);
     return 0;
+}
+
+static int run_add(mlkv *db, const char *key, int count)
+{
+    for (int i = 0; i < count; i++) {
+        int64_t value;
+        int result = mlkv_string_add(db, (mlkv_slice){key, strlen(key)}, 1, &value);
+        if (result != MLKV_OK)
+            return complain("add", result);
+    }
+    return 0;
+}
+
+static int run_idle(mlkv *db)
+{
+    char byte;
+    int status = run_add(db, "idle", 1);
+    (void)printf("1\n");
+    (void)fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        ;
+    return status;
+}
+
+static int run_hold(mlkv *db)
+{
+    mlkv *tx;
+    int status = run_add(db, "idle", 1), result = mlkv_begin(db, &tx);
+    if (result != MLKV_OK || status != 0)
+        return complain("begin", result);
+    (void)printf("1\n");
+    (void)fflush(stdout);
+    for (;;)
+        (void)pause();
 }
 
 typedef struct {
@@ -167,7 +215,11 @@ static int run_many(char **arguments)
 int main(int count, char **arguments)
 {
     if (count == 5 && strcmp(arguments[1], "stop") == 0)
-        return run_stop(arguments + 2);
+        return run_stop(arguments + 2, false);
+    if (count == 5 && strcmp(arguments[1], "enter") == 0)
+        return run_stop(arguments + 2, true);
+    if (count == 2 && strcmp(arguments[1], "version") == 0)
+        return puts(mlkv_version()) < 0;
     if (count == 6 && strcmp(arguments[1], "many") == 0)
         return run_many(arguments + 2);
     if (count < 3)
@@ -181,6 +233,12 @@ int main(int count, char **arguments)
         status = run_snapshot(db);
     else if (count == 4 && strcmp(arguments[1], "get") == 0)
         status = run_get(db, arguments[3]);
+    else if (count == 5 && strcmp(arguments[1], "add") == 0)
+        status = run_add(db, arguments[3], atoi(arguments[4]));
+    else if (count == 3 && strcmp(arguments[1], "idle") == 0)
+        status = run_idle(db);
+    else if (count == 3 && strcmp(arguments[1], "hold") == 0)
+        status = run_hold(db);
     result = mlkv_close(db);
     return result == MLKV_OK ? status : complain("close", result);
 }

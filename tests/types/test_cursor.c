@@ -5,7 +5,7 @@ static mlkv_cursor *open_cursor(mlkv *view, mlkv_scan_kind kind, mlkv_slice key,
                                 mlkv_slice token)
 {
     mlkv_query query = {
-        .size = sizeof query, .kind = kind, .key = key, .prefix = prefix, .token = token};
+        .size = sizeof query, .kind = (int32_t)kind, .key = key, .prefix = prefix, .token = token};
     mlkv_cursor *cursor = NULL;
     OK(mlkv_cursor_open(view, &query, &cursor));
     return cursor;
@@ -95,6 +95,50 @@ START_TEST(fields_and_members)
     cursor = NULL;
     MUST(MLKV_E_TYPE, mlkv_cursor_open(db, &query, &cursor));
     ck_assert_ptr_null(cursor);
+    OK(mlkv_close(db));
+}
+END_TEST
+
+/* In the list's order; a token goes on after a place, whatever was pushed and popped meanwhile. */
+START_TEST(elements_of_a_list)
+{
+    mlkv *db = memory_store();
+    enum { LARGE = 300000, COUNT = 300 };
+    static char noise[LARGE], even[5000], texts[COUNT][16];
+    mlkv_slice list = TEXT("l"), name, value, none = {NULL, 0}, large[] = {TEXT(""), TEXT("")};
+    mlkv_buffer token = {0};
+    fill_noise(noise, LARGE, 1);
+    for (int i = 0; i < COUNT; i++) {
+        mlkv_slice text = slice_of(texts[i], (size_t)snprintf(texts[i], 16, "%d", i));
+        OK(mlkv_list_push(db, list, MLKV_LIST_RIGHT, &text, 1, NULL));
+    }
+    large[0] = slice_of(noise, LARGE);
+    large[1] = slice_of(even, sizeof even);
+    OK(mlkv_list_push(db, list, MLKV_LIST_LEFT, large, 2, NULL));
+    mlkv_cursor *cursor = open_cursor(db, MLKV_SCAN_LIST, list, none, none);
+    for (int i = 0; i < COUNT + 2; i++) {
+        OK(mlkv_cursor_next(cursor, &name, &value));
+        ck_assert(slice_equal(name, i < 2 ? large[1 - i] : slice_of_text(texts[i - 2])));
+        ck_assert_uint_eq(value.size, 0);
+        if (i == 101)
+            OK(mlkv_cursor_token(cursor, &token));
+    }
+    MUST(MLKV_ABSENT, mlkv_cursor_next(cursor, &name, NULL));
+    mlkv_cursor_close(cursor);
+    ck_assert_uint_eq(count_names(db, MLKV_SCAN_LIST, list, TEXT("29")), 11);
+    ck_assert_uint_eq(count_names(db, MLKV_SCAN_LIST, TEXT("missing"), none), 0);
+    OK(mlkv_list_trim(db, list, 1, -1));
+    OK(mlkv_list_push(db, list, MLKV_LIST_LEFT, &list, 1, NULL));
+    cursor = open_cursor(db, MLKV_SCAN_LIST, list, none, slice_of_buffer(&token));
+    OK(mlkv_cursor_next(cursor, &name, &value));
+    ck_assert(slice_equal(name, TEXT("100")));
+    mlkv_cursor_close(cursor);
+    OK(mlkv_set_add(db, TEXT("s"), &list, 1, NULL));
+    mlkv_query query = {.size = sizeof query, .kind = MLKV_SCAN_LIST, .key = TEXT("s")};
+    MUST(MLKV_E_TYPE, mlkv_cursor_open(db, &query, &cursor));
+    query.token = slice_of("\1\3short", 7);
+    MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));
+    mlkv_buffer_free(&token);
     OK(mlkv_close(db));
 }
 END_TEST
@@ -251,7 +295,7 @@ START_TEST(hostile_queries)
     MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));
     query = good, query.size = SIZE_MAX;
     MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));
-    query = good, query.kind = 3;
+    query = good, query.kind = 99;
     MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));
     query = good, query.kind = -1;
     MUST(MLKV_E_ARGUMENT, mlkv_cursor_open(db, &query, &cursor));
@@ -309,6 +353,7 @@ int main(void)
     TCase *tcase = harness_case(suite, "cursor");
     tcase_add_test(tcase, keys_in_order_with_their_types);
     tcase_add_test(tcase, fields_and_members);
+    tcase_add_test(tcase, elements_of_a_list);
     tcase_add_test(tcase, long_names_and_prefixes);
     tcase_add_test(tcase, resuming_from_tokens);
     tcase_add_test(tcase, a_cursor_sees_one_moment);

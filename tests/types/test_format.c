@@ -97,7 +97,7 @@ static void check_system(reader *self)
     ck_assert_uint_gt(u64(value.data, 0), 0);
     ck_assert_uint_eq(u64(value.data, 0) % 8, 0);
     ck_assert_uint_gt(u64(value.data, 8), 3);
-    ck_assert_uint_eq(u64(get(self, TEXT("Ckeys")).data, 0), 5);
+    ck_assert_uint_eq(u64(get(self, TEXT("Ckeys")).data, 0), 7);
 }
 
 static void check_strings(reader *self, const char *long_name, size_t long_size)
@@ -140,6 +140,47 @@ static void check_hash_and_set(reader *self)
     value = get(self, numbered('L', id, "\0\0\0\0\0\0\0", 8));
     ck_assert_uint_eq(value.size, 6);
     ck_assert(memcmp(value.data, "member", 6) == 0);
+}
+
+/* Pushed on the left, on the right, and once more on the right. */
+static void check_list(reader *self)
+{
+    mlkv_slice value = get(self, TEXT("Klist"));
+    check_header(value, 3, 3);
+    uint64_t id = u64(value.data, 8), head = u64(value.data, 32);
+    ck_assert_uint_eq(value.size, 32 + 16);
+    ck_assert_uint_eq(head, (1ULL << 63) - 1);
+    ck_assert_uint_eq(u64(value.data, 40), head + 3);
+    for (uint64_t i = 0; i < 3; i++) {
+        unsigned char number[8];
+        store_be64(number, head + i);
+        value = get(self, numbered('L', id, number, 8));
+        ck_assert_uint_eq(value.size, 2);
+        ck_assert(memcmp(value.data, &"\0a\0b\0c"[2 * i], 2) == 0);
+    }
+}
+
+/* A short member at -1.5, and a long one at 2. */
+static void check_sorted_set(reader *self, const char *long_name, size_t long_size)
+{
+    mlkv_slice value = get(self, TEXT("Ksorted"));
+    check_header(value, 5, 2);
+    ck_assert_uint_eq(value.size, 32);
+    uint64_t id = u64(value.data, 8);
+    value = get(self, numbered('E', id, "low", 3));
+    ck_assert_uint_eq(value.size, 8);
+    ck_assert_uint_eq(u64(value.data, 0), 0xbff8000000000000); /* -1.5 */
+    ck_assert_uint_eq(get(self, numbered('O', id, "\x40\x07\xff\xff\xff\xff\xff\xfflow", 11)).size,
+                      0);
+    unsigned char more[8 + 478 + 16] = {0xc0};
+    XXH128_canonical_t digest;
+    memcpy(more + 8, long_name, 478);
+    XXH128_canonicalFromHash(&digest, XXH3_128bits(long_name, long_size));
+    memcpy(more + 8 + 478, &digest, 16);
+    value = get(self, numbered('O', id, more, sizeof more));
+    ck_assert_uint_eq(value.size, 4 + long_size);
+    ck_assert_uint_eq(u32(value.data, 0), long_size);
+    ck_assert(memcmp(at(value.data, 4), long_name, long_size) == 0);
 }
 
 enum { ROWS = 5, ROW = 512 << 10 };
@@ -215,12 +256,19 @@ START_TEST(test_records)
                        MLKV_SET_ALWAYS));
     OK(mlkv_hash_set(db, TEXT("hash"), &(mlkv_pair){TEXT("field"), TEXT("one")}, 1, NULL));
     OK(mlkv_set_add(db, TEXT("set"), (mlkv_slice[]){TEXT("member")}, 1, NULL));
+    OK(mlkv_list_push(db, TEXT("list"), MLKV_LIST_LEFT, (mlkv_slice[]){TEXT("a")}, 1, NULL));
+    OK(mlkv_list_push(db, TEXT("list"), MLKV_LIST_RIGHT, (mlkv_slice[]){TEXT("b"), TEXT("c")}, 2,
+                      NULL));
+    mlkv_scored scored[] = {{TEXT("low"), -1.5}, {slice_of(long_name, sizeof long_name), 2}};
+    OK(mlkv_zset_add(db, TEXT("sorted"), scored, 2, 0, NULL, NULL));
     OK(mlkv_tensor_put(db, TEXT("tensor"), &tensor, data, &options));
     OK(mlkv_close(db));
     reader self = open_lmdb(folder);
     check_system(&self);
     check_strings(&self, long_name, sizeof long_name);
     check_hash_and_set(&self);
+    check_list(&self);
+    check_sorted_set(&self, long_name, sizeof long_name);
     check_tensor(&self, data);
     close_lmdb(&self);
     free(data);

@@ -1,6 +1,8 @@
 /* test_hash.c - hashes on stores in memory and on disk, against an oracle, in transactions and snapshots. */
 #include "types/stores.h"
 
+#include <math.h>
+
 START_TEST(set_and_get)
 {
     mlkv *db = memory_store();
@@ -202,6 +204,87 @@ START_TEST(add_counts)
 }
 END_TEST
 
+START_TEST(add_float_counts)
+{
+    static const struct {
+        const char *old;
+        double delta;
+        const char *sum;
+    } cases[] = {
+        {NULL, 10.5, "10.5"},
+        {"10.5", 0.1, "10.6"},
+        {"3", 1, "4"},
+        {"5.0e3", 200, "5200"},
+        {"1", -1, "0"},
+        {"-1.5", 1.5, "0"},
+        {"0x10", 1, "17"},
+        {"1e-3", 0, "0.001"},
+        {"3.0", 1e-17, "3.00000000000000001"},
+        {"17179869184", 17179869184, "34359738368"},
+    };
+    static const char *const wrong[] = {"", " 1", "1 ", "abc", "nan", "1,5", "--1"};
+    mlkv *db = memory_store();
+    mlkv_buffer text = {0};
+    mlkv_slice field = TEXT("f"), key = TEXT("h");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        OK(mlkv_hash_delete(db, key, &field, 1, NULL));
+        mlkv_pair pair = {field, slice_of_text(cases[i].old != NULL ? cases[i].old : "")};
+        if (cases[i].old != NULL)
+            OK(mlkv_hash_set(db, key, &pair, 1, NULL));
+        OK(mlkv_hash_add_float(db, key, field, cases[i].delta, i % 2 == 0 ? &text : NULL));
+        OK(mlkv_hash_get(db, key, field, &text));
+        IS(slice_of_text(cases[i].sum), text);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        mlkv_pair pair = {field, slice_of_text(wrong[i])};
+        OK(mlkv_hash_set(db, key, &pair, 1, NULL));
+        MUST(MLKV_E_NUMBER, mlkv_hash_add_float(db, key, field, 1, &text));
+        OK(mlkv_hash_get(db, key, field, &text));
+        IS(slice_of_text(wrong[i]), text);
+    }
+    mlkv_pair large = {field, TEXT("1e4932")};
+    OK(mlkv_hash_set(db, key, &large, 1, NULL));
+    OK(mlkv_hash_add_float(db, key, field, 0, &text)); /* all of its digits */
+    ck_assert_uint_eq(text.size, 4933);
+    OK(mlkv_hash_add_float(db, key, field, 0, NULL));
+    MUST(MLKV_E_NUMBER, mlkv_hash_add_float(db, key, field, (double)INFINITY, NULL));
+    MUST(MLKV_E_NUMBER, mlkv_hash_add_float(db, key, field, (double)NAN, NULL));
+    OK(mlkv_string_set(db, TEXT("s"), TEXT("1"), MLKV_SET_ALWAYS));
+    MUST(MLKV_E_TYPE, mlkv_hash_add_float(db, TEXT("s"), field, 1, &text));
+    ck_assert_uint_eq(text.size, 4933);
+    MUST(MLKV_E_ARGUMENT, mlkv_hash_add_float(db, TEXT("s"), (mlkv_slice){NULL, 1}, 1, &text));
+    MUST(MLKV_E_NUMBER, mlkv_hash_add_float(db, TEXT("new"), field, (double)NAN, NULL));
+    ck_assert_uint_eq(key_count(db), 2);
+    mlkv_buffer_free(&text);
+    verify_all(db);
+    OK(mlkv_close(db));
+}
+END_TEST
+
+START_TEST(lengths_of_values)
+{
+    enum { LARGE = 300000 };
+    static const size_t sizes[] = {0, 1, 1000, 5000, LARGE};
+    static char noise[LARGE], zeros[LARGE];
+    mlkv *db = memory_store();
+    uint64_t size = 77;
+    fill_noise(noise, LARGE, 1);
+    MUST(MLKV_ABSENT, mlkv_hash_value_length(db, TEXT("h"), TEXT("f"), &size));
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) { /* raw, compressed, blob */
+        mlkv_pair pair = {TEXT("f"), slice_of(i % 2 == 0 ? noise : zeros, sizes[i / 2])};
+        OK(mlkv_hash_set(db, TEXT("h"), &pair, 1, NULL));
+        OK(mlkv_hash_value_length(db, TEXT("h"), TEXT("f"), &size));
+        ck_assert_uint_eq(size, sizes[i / 2]);
+    }
+    MUST(MLKV_ABSENT, mlkv_hash_value_length(db, TEXT("h"), TEXT("g"), &size));
+    MUST(MLKV_E_ARGUMENT, mlkv_hash_value_length(db, TEXT("h"), TEXT("f"), NULL));
+    OK(mlkv_string_set(db, TEXT("s"), TEXT("1"), MLKV_SET_ALWAYS));
+    MUST(MLKV_E_TYPE, mlkv_hash_value_length(db, TEXT("s"), TEXT("f"), &size));
+    ck_assert_uint_eq(size, LARGE);
+    OK(mlkv_close(db));
+}
+END_TEST
+
 /* A refused operation on a missing key makes nothing. */
 START_TEST(refused_operations_change_nothing)
 {
@@ -358,6 +441,8 @@ int main(void)
     tcase_add_test(tcase, long_fields_and_large_values);
     tcase_add_test(tcase, large_values_are_released);
     tcase_add_test(tcase, add_counts);
+    tcase_add_test(tcase, add_float_counts);
+    tcase_add_test(tcase, lengths_of_values);
     tcase_add_test(tcase, refused_operations_change_nothing);
     tcase_add_test(tcase, random_operations);
     return harness_run(suite);

@@ -2,9 +2,11 @@
  */
 #include "types/tensor.h"
 
+#include "base/fault.h"
 #include "base/random.h"
 #include "harness.h"
 #include "types/dtype.h"
+#include "types/stores.h"
 
 #include <mlkv/mlkv.h>
 
@@ -474,6 +476,54 @@ START_TEST(test_keys)
 }
 END_TEST
 
+#ifdef MLKV_FAULTS
+enum { SHARED_ROWS = 2, SHARED_COLUMNS = 100000 };
+static mlkv *sharing_store;
+static float sharing_data[3]
+                         [SHARED_ROWS *
+                          SHARED_COLUMNS]; /* AB, ab with only b new, the other's with only a new */
+static const mlkv_tensor sharing_tensor = {MLKV_F32, 2, {SHARED_ROWS, SHARED_COLUMNS}};
+static const mlkv_tensor_options sharing_options = {.size = sizeof sharing_options,
+                                                    .chunk_bytes = SHARED_COLUMNS * sizeof(float)};
+
+/* Another put comes in between: it changes the chunk that this one has found unchanged. */
+static void put_in_between(fault_point point)
+{
+    if (point != FAULT_BLOB_WRITTEN)
+        return;
+    fault_observe(NULL);
+    OK(mlkv_tensor_put(sharing_store, TEXT("t"), &sharing_tensor, sharing_data[2],
+                       &sharing_options));
+}
+
+/* R8: which chunks are shared with what stands there is decided under the writer lock. Fails
+ * under R08-shared-outside-the-lock of tests/broken. */
+START_TEST(test_sharing_is_decided_under_the_lock)
+{
+    static float got[SHARED_ROWS * SHARED_COLUMNS];
+    sharing_store = memory_store();
+    for (size_t i = 0; i < SHARED_ROWS * SHARED_COLUMNS; i++) {
+        fill_noise(&sharing_data[0][i], sizeof(float), i);
+        bool first = i < SHARED_COLUMNS;
+        sharing_data[1][i] = sharing_data[0][i] + (first ? 0 : 1);
+        sharing_data[2][i] = sharing_data[0][i] + (first ? 1 : 0);
+        if (sharing_data[0][i] != sharing_data[0][i]) /* not a number: equal to nothing */
+            sharing_data[0][i] = sharing_data[1][i] = sharing_data[2][i] = (float)i;
+    }
+    OK(mlkv_tensor_put(sharing_store, TEXT("t"), &sharing_tensor, sharing_data[0],
+                       &sharing_options));
+    fault_observe(put_in_between);
+    OK(mlkv_tensor_put(sharing_store, TEXT("t"), &sharing_tensor, sharing_data[1],
+                       &sharing_options));
+    fault_observe(NULL);
+    OK(mlkv_tensor_get(sharing_store, TEXT("t"), got, sizeof got));
+    ck_assert_int_eq(memcmp(got, sharing_data[1], sizeof got), 0);
+    check_store(sharing_store);
+    OK(mlkv_close(sharing_store));
+}
+END_TEST
+#endif
+
 int main(void)
 {
     Suite *suite = suite_create("tensor");
@@ -489,5 +539,8 @@ int main(void)
     tcase_add_test(stores, test_many_chunks);
     tcase_add_test(stores, test_views);
     tcase_add_test(stores, test_keys);
+#ifdef MLKV_FAULTS
+    tcase_add_test(harness_case(suite, "rules"), test_sharing_is_decided_under_the_lock);
+#endif
     return harness_run(suite);
 }

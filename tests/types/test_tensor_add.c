@@ -174,7 +174,8 @@ START_TEST(test_processes)
     static int64_t zeros[COUNT];
     OK(mlkv_open(folder, NULL, &db));
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, zeros, NULL));
-    OK(mlkv_close(db)); /* a sanitizer's allocator may be locked by one of its threads at the fork */
+    OK(mlkv_close(
+        db)); /* a sanitizer's allocator may be locked by one of its threads at the fork */
     pid_t children[THREADS];
     for (int i = 0; i < THREADS; i++) {
         children[i] = harness_fork();

@@ -417,7 +417,7 @@ static void class_unknown(damage *self)
 }
 static void class_unused(damage *self)
 {
-    put(self, TEXT("O12345678"), TEXT(""));
+    put(self, TEXT("D12345678"), TEXT(""));
 }
 static void garbage_short(damage *self)
 {

@@ -7,25 +7,11 @@
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/record.h"
-#include "harness.h"
+#include "small.h"
 #include "view/view.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-
-enum { TEST_RING = 64 << 10 };
-
-static inline mlkv_options small_options(void)
-{
-    return (mlkv_options){.size = sizeof(mlkv_options),
-                          .ring_bytes = TEST_RING,
-                          .cache_bytes = 256 << 10,
-                          .batch_bytes = 1 << 20,
-                          .lock_timeout_ms = 120000};
-}
 
 static inline mlkv *open_with(const char *folder, uint32_t flags)
 {
@@ -114,55 +100,8 @@ static inline bool lacks(mlkv *view, mlkv_slice key)
 /* Records of a class that LMDB holds now. */
 static inline size_t count_class(mlkv *db, int record_class)
 {
-    engine *self = atomic_load(&db->engine);
-    store_read *read = NULL;
-    store_cursor *cursor = NULL;
-    unsigned char first = (unsigned char)record_class;
-    mlkv_slice key, value;
-    size_t count = 0;
-    OK(store_read_begin(self->store, &read));
-    OK(store_cursor_open(read, &cursor));
-    int result = store_cursor_seek(cursor, slice_of(&first, 1), &key, &value);
-    while (result == MLKV_OK && ((const unsigned char *)key.data)[0] == record_class) {
-        count++;
-        result = store_cursor_next(cursor, &key, &value);
-    }
-    ck_assert_int_ge(result, 0);
-    store_cursor_close(cursor);
-    store_read_end(read);
-    return count;
+    return count_records(atomic_load(&db->engine)->store, record_class);
 }
-
-static inline int child_status(pid_t pid)
-{
-    int status;
-    while (waitpid(pid, &status, 0) < 0)
-        ck_assert_int_eq(errno, EINTR);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-/* Runs `body` in a forked child; its exit status, or minus the signal that ended it. */
-#define IN_CHILD(ret_status, body)              \
-    do {                                        \
-        fflush(NULL);                           \
-        pid_t child_pid = harness_fork();               \
-        ck_assert_int_ge(child_pid, 0);         \
-        if (child_pid == 0) {                   \
-            body;                               \
-            _exit(0);                           \
-        }                                       \
-        (ret_status) = child_status(child_pid); \
-    } while (0)
-
-/* In a child or a thread, where Check's assertions would not reach the test. */
-#define CHILD_MUST(condition)                                                   \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-                    mlkv_error_detail());                                       \
-            _exit(99);                                                          \
-        }                                                                       \
-    } while (0)
 
 /* Runs a function in a thread of its own, to its end. */
 static inline void in_thread(void *(*run)(void *), void *argument)

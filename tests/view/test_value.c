@@ -347,6 +347,7 @@ START_TEST(prepares_many)
 END_TEST
 
 /* What refers to nothing, or is no cell, is corruption, everywhere. */
+/* Fails under R08-zero-revived of tests/broken. */
 START_TEST(finds_corruption)
 {
     const char *folder = harness_folder();
