@@ -233,7 +233,8 @@ static bool cannot_grow(store *self)
 static int commit_failed(store *self, int code)
 {
     if (code == EIO && cannot_grow(self))
-        code = ENOSPC; /* LMDB calls a write that came out short an EIO, and that is how a disk fills */
+        code =
+            ENOSPC; /* LMDB calls a write that came out short an EIO, and that is how a disk fills */
     return store_error(code, "committing");
 }
 

@@ -339,7 +339,8 @@ INTERPOSED int fallocate(int fd, int mode, off_t offset, off_t size)
     uint32_t begun[PARTS_MAX];
     unsigned parts = 0;
     descriptor *of = find(fd);
-    for (off_t done = 0; of != NULL && (mode & FALLOC_FL_PUNCH_HOLE) != 0 && done < size; done += PART) {
+    for (off_t done = 0; of != NULL && (mode & FALLOC_FL_PUNCH_HOLE) != 0 && done < size;
+         done += PART) {
         off_t left = size - done;
         if (parts == PARTS_MAX)
             abort(); /* the workload's files are small */
@@ -379,7 +380,8 @@ INTERPOSED int open64(const char *path, int flags, ...) __attribute__((alias("op
 INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t size, off_t offset)
     __attribute__((alias("pwrite")));
 INTERPOSED int ftruncate64(int fd, off_t size) __attribute__((alias("ftruncate")));
-INTERPOSED int fallocate64(int fd, int mode, off_t offset, off_t size) __attribute__((alias("fallocate")));
+INTERPOSED int fallocate64(int fd, int mode, off_t offset, off_t size)
+    __attribute__((alias("fallocate")));
 INTERPOSED int posix_fallocate64(int fd, off_t offset, off_t size)
     __attribute__((alias("posix_fallocate")));
 
