@@ -20,7 +20,8 @@ typedef struct {
     uint64_t
         records_lost;   /* records missing there, as far as its own count tells; of any kind, also
                                those that are made anew */
-    uint64_t uncertain; /* records from pages that may be older than they should be */
+    uint64_t uncertain; /* records from pages that may be older than they should be; all records, if
+                           the journal, or its end, could not be taken */
     uint64_t frames;    /* writes that were replayed from the journal */
     uint64_t keys;      /* in the new store */
     uint64_t elements;  /* the same: hash fields, list elements, members, tensor chunks */

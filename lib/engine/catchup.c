@@ -258,7 +258,7 @@ int engine_refresh(engine *self)
         return MLKV_OK;
     store_read *read = NULL;
     store_identity identity = {0}; /* not read if what comes before it fails */
-    store_position position;
+    store_position position = {0};
     journal *fresh = NULL;
     pending *fresh_pending = NULL;
     retired_link *link = NULL;

@@ -228,7 +228,7 @@ static void count(const rescue *self, salvage_counts *ret_counts)
     ret_counts->pages_damaged = summary->pages_damaged;
     ret_counts->records = summary->records;
     ret_counts->records_lost = summary->lost;
-    ret_counts->records_uncertain = summary->uncertain;
+    ret_counts->records_uncertain = self->journal.stale ? summary->records : summary->uncertain;
 }
 
 /* Whether there is a store at all, for the error's sake. */

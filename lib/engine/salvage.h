@@ -38,6 +38,8 @@ typedef struct {
     store_write *write; /* open */
     journal_header header;
     bool has_header;
+    bool
+        stale; /* the journal, or its end, could not be taken: records may be older than they should be */
     bool mixed;       /* records may be newer than the state to replay from */
     uint64_t next_id; /* of the frames */
     uint64_t frames;

@@ -92,6 +92,7 @@ static void remove_part(const salvage_folder *self)
 {
     DIR *listing = opendir(self->part);
     struct dirent *entry;
+    /* Other threads have listings of their own. NOLINTNEXTLINE(concurrency-mt-unsafe) */
     while (listing != NULL && (entry = readdir(listing)) != NULL)
         (void)unlinkat(dirfd(listing), entry->d_name, 0);
     if (listing != NULL)

@@ -147,6 +147,19 @@ static int replay_some(salvage_journal *self, journal_scan *scan, uint64_t *posi
     return result != MLKV_OK ? result : ended;
 }
 
+/* What the journal held and cannot be had: any record may be older than it should be. */
+__attribute__((format(printf, 2, 3))) static int tell_stale(salvage_journal *self,
+                                                            const char *format, ...)
+{
+    char sentence[400];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(sentence, sizeof sentence, format, arguments);
+    va_end(arguments);
+    self->stale = true;
+    return salvage_tell(self->listener, true, "%s", sentence);
+}
+
 static int replay_from(salvage_journal *self, uint64_t generation, uint64_t from, uint64_t chain,
                        uint64_t *ret_end)
 {
@@ -160,11 +173,11 @@ static int replay_from(salvage_journal *self, uint64_t generation, uint64_t from
     if (marker != tail) {
         tail = self->mixed ? from : marker;
         result =
-            salvage_tell(self->listener, true,
-                         "a large batch went to data.mdb directly at position %llu of the journal, "
-                         "and that state of it is not to be had: nothing is taken from the journal "
-                         "behind %llu",
-                         (unsigned long long)marker, (unsigned long long)tail);
+            tell_stale(self,
+                       "a large batch went to data.mdb directly at position %llu of the journal, "
+                       "and that state of it is not to be had: nothing is taken from the journal "
+                       "behind %llu",
+                       (unsigned long long)marker, (unsigned long long)tail);
     }
     while (result == MLKV_OK && *ret_end < tail)
         result = replay_some(self, scan, ret_end, tail);
@@ -177,22 +190,21 @@ static int tell_end(salvage_journal *self, uint64_t reached, uint64_t known)
 {
     if (known <= reached)
         return MLKV_OK;
-    return salvage_tell(self->listener, true,
-                        "the journal is damaged at position %llu and went up to %llu: the newest "
-                        "writes are lost",
-                        (unsigned long long)reached, (unsigned long long)known);
+    return tell_stale(self,
+                      "the journal is damaged at position %llu and went up to %llu: the newest "
+                      "writes are lost",
+                      (unsigned long long)reached, (unsigned long long)known);
 }
 
-static int tell_stranger(const salvage_journal *self, const remains_state *state)
+static int tell_stranger(salvage_journal *self, const remains_state *state)
 {
     bool same_store =
         memcmp(self->header.uuid, state->identity.uuid, sizeof self->header.uuid) == 0;
     bool clean = state->identity.clean;
     if (clean && self->header.tail <= self->header.base)
         return MLKV_OK; /* made by an opener that then wrote nothing */
-    return salvage_tell(self->listener, true,
-                        "the journal belongs to another %s; nothing is taken from it",
-                        same_store ? "state of this store, and holds writes" : "store");
+    return tell_stale(self, "the journal belongs to another %s; nothing is taken from it",
+                      same_store ? "state of this store, and holds writes" : "store");
 }
 
 static int replay_state(salvage_journal *self, const remains_state *state)
@@ -207,14 +219,13 @@ static int replay_state(salvage_journal *self, const remains_state *state)
     if (result == MLKV_ABSENT)
         return identity->clean || all_there
                    ? MLKV_OK
-                   : salvage_tell(self->listener, true,
-                                  "the store was not closed, and its journal is missing: "
-                                  "what only the journal held is lost");
+                   : tell_stale(self, "the store was not closed, and its journal is missing: "
+                                      "what only the journal held is lost");
     if (result == MLKV_E_CORRUPT && identity->clean && known_end(self, identity) <= reached)
         return MLKV_OK;
     if (result == MLKV_E_CORRUPT)
-        return salvage_tell(self->listener, true, "the journal cannot be read from %llu on: %s",
-                            (unsigned long long)reached, mlkv_error_detail());
+        return tell_stale(self, "the journal cannot be read from %llu on: %s",
+                          (unsigned long long)reached, mlkv_error_detail());
     if (result == MLKV_OK && !self->has_header && !identity->clean)
         result = salvage_tell(self->listener, false,
                               "journal.head cannot be read: frames were followed as far as their "
@@ -239,10 +250,10 @@ static int replay_alone(salvage_journal *self)
         return error_set(MLKV_E_CORRUPT,
                          "there is no readable data.mdb, and no frame in the journal");
     if (result == MLKV_OK && from != 0)
-        result = salvage_tell(self->listener, true,
-                              "without data.mdb only what was written last is there: the journal "
-                              "from position %llu on",
-                              (unsigned long long)from);
+        result = tell_stale(self,
+                            "without data.mdb only what was written last is there: the journal "
+                            "from position %llu on",
+                            (unsigned long long)from);
     return result == MLKV_OK ? tell_end(self, reached, header->tail) : result;
 }
 
@@ -255,7 +266,7 @@ int salvage_journal_tell_unknown(salvage_journal *self)
 {
     if (self->has_header && self->header.tail == self->header.applied)
         return MLKV_OK; /* all of it was in LMDB */
-    return salvage_tell(self->listener, true,
-                        "data.mdb does not say any more which journal goes on where, so nothing is "
-                        "taken from the journal");
+    return tell_stale(self,
+                      "data.mdb does not say any more which journal goes on where, so nothing is "
+                      "taken from the journal");
 }

@@ -257,7 +257,7 @@ typedef struct {
 static int remove_one(op *o, remove_call *call, entry *set, mlkv_slice name)
 {
     element member;
-    double score;
+    double score = 0;
     int result = zset_find(o, set->header.id, name, &member, &score);
     if (result != MLKV_OK)
         return result == MLKV_ABSENT ? MLKV_OK : result;

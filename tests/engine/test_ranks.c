@@ -50,10 +50,16 @@ static void begin(ranks *self, uint64_t id, ranks_state expected)
     ck_assert_int_eq(state, expected);
 }
 
+static void finish(ranks *self, uint64_t id, uint64_t n)
+{
+    counted *tree = tree_of(n); /* before the prefix: keys stand in one place */
+    ranks_finish(self, prefix_of(id), tree);
+}
+
 static void make(ranks *self, uint64_t id, uint64_t n)
 {
     begin(self, id, RANKS_NONE);
-    ranks_finish(self, prefix_of(id), tree_of(n));
+    finish(self, id, n);
 }
 
 static ranks_state look(ranks *self, uint64_t id)
@@ -90,7 +96,7 @@ START_TEST(making)
     change(self, 1, 7, false); /* noted, and added at the end */
     change(self, 1, 0, true);
     change(self, 2, 8, false); /* another's */
-    ranks_finish(self, prefix_of(1), tree_of(10));
+    finish(self, 1, 10);
     ck_assert_int_eq(look(self, 1), RANKS_READY);
     begin(self, 1, RANKS_READY);
     ck_assert_uint_eq(count_of(self, 1), 10);
@@ -113,7 +119,7 @@ START_TEST(lost_while_made)
     change(self, 1, 7, false);
     ranks_reset(self);
     change(self, 1, 8, false);
-    ranks_finish(self, prefix_of(1), tree_of(10));
+    finish(self, 1, 10);
     ck_assert_int_eq(look(self, 1), RANKS_NONE);
     begin(self, 1, RANKS_NONE);
     ranks_abandon(self, prefix_of(1), 0);
@@ -133,7 +139,7 @@ START_TEST(many_changes_while_made)
         change(self, 1, i, i % 3 == 2);
     for (uint64_t i = 0; i < 50000; i += 2)
         change(self, 1, i, true);
-    ranks_finish(self, prefix_of(1), tree_of(0));
+    finish(self, 1, 0);
     uint64_t wanted = 0;
     for (uint64_t i = 0; i < 50000; i++)
         wanted += i % 3 != 2 && i % 2 != 0;
@@ -202,7 +208,7 @@ START_TEST(shared_budget)
     ranks *other = ranks_create(&budget, false);
     ck_assert_uint_lt(ranks_room(other), one);
     begin(other, 2, RANKS_NONE);
-    ranks_finish(other, prefix_of(2), tree_of(1000));
+    finish(other, 2, 1000);
     ck_assert_int_eq(ranks_look(other, prefix_of(2), 1000), RANKS_REFUSED);
     ck_assert_int_eq(look(self, 1), RANKS_READY);
     ranks_destroy(other);

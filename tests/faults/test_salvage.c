@@ -503,6 +503,19 @@ START_TEST(crashed_store)
 }
 END_TEST
 
+/* What is told as uncertain may be an older value: then only the form is judged. False then. */
+static bool salvage_if_certain(const char *folder, const char *fresh, content *found,
+                               mlkv_salvage_report *report)
+{
+    mlkv_salvage_report first = {.size = sizeof first};
+    OK(mlkv_salvage(folder, fresh, NULL, NULL, &first));
+    harness_remove(fresh);
+    OK(salvage_and_look(folder, fresh, first.uncertain == 0 ? found : NULL, report));
+    ck_assert_uint_eq(report->uncertain, first.uncertain);
+    ck_assert(first.uncertain == 0 || report->losses != 0);
+    return first.uncertain == 0;
+}
+
 /* Every byte of a page of a crashed store's LMDB file, and of its frames. */
 START_TEST(crashed_bytes)
 {
@@ -522,14 +535,15 @@ START_TEST(crashed_bytes)
             file.bytes[at] ^= (unsigned char)(1U << next_random() % 8);
             save_file(folder, names[i], file.bytes, file.size);
             file.bytes[at] = before;
-            OK(salvage_and_look(folder, fresh, &found, &report));
+            cases++;
+            if (!salvage_if_certain(folder, fresh, &found, &report))
+                continue;
             ck_assert(is_whole(&found) || report.losses != 0);
             ck_assert(
                 i == 0 ||
                 is_whole(
                     &found)); /* all that is in the ring stands in LMDB already, in this value */
             whole += is_whole(&found);
-            cases++;
         }
         save_file(folder, names[i], file.bytes, file.size);
         free(file.bytes);
@@ -558,10 +572,11 @@ START_TEST(crashed_pages)
             memcpy(file.bytes + page * PAGE, before, PAGE);
             if (getenv("MLKV_SALVAGE_PRINT") != NULL)
                 fprintf(stderr, "page %zu\n", page);
-            OK(salvage_and_look(folder, fresh, &found, &report));
+            cases++;
+            if (!salvage_if_certain(folder, fresh, &found, &report))
+                continue;
             ck_assert(is_whole(&found) || report.losses != 0);
             whole += is_whole(&found);
-            cases++;
         }
         free(file.bytes);
         harness_remove(folder);
