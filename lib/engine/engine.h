@@ -80,6 +80,9 @@ struct engine {
     uint64_t blob_next, blob_end;
     _Atomic uint64_t
         waste_bytes; /* of blobs that this process let go since waste was last reclaimed */
+    uint64_t
+        punch_below; /* under the applier lock: where the next step of engine_give_back goes on */
+    bool punch_refused; /* the same: the file system takes no holes */
 
     pthread_mutex_t background_lock; /* guards stopping and the conditions */
     pthread_cond_t applier_wake, keeper_wake;
@@ -286,6 +289,8 @@ typedef struct {
     bool refused; /* this file system cannot */
 } compact_state;
 void engine_compact_if_due(engine *self, compact_state *state);
+/* A step of the same, for who has committed and still holds the applier lock. */
+void engine_give_back(engine *self);
 
 /* --- stats.c --- */
 int engine_stats(engine *self, mlkv_stats *ret_stats);

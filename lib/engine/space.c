@@ -8,8 +8,8 @@
  *   a batch    touches no more than engine_room_pages, unless one frame does
  *   waste      of blobs that nobody refers to any more is deleted once there is a certain amount of
  *              it, by the keeper, and by whoever writes large values if the keeper lags
- *   holes      pages that are free beyond that are given back to the file system, by the keeper; all
- *              of them by engine_compact. They come from snapshots that were held for long, from
+ *   holes      pages that are free beyond that are given back to the file system, by whoever has
+ *              committed a batch, and by the keeper; all of them by engine_compact. They come from snapshots that were held for long, from
  *              deletions and from large transactions
  *
  * Live leaf pages are filled to 60 % and more where keys come in no order, runs of large values to
@@ -199,6 +199,24 @@ static uint64_t wanted(engine *self)
     if (store_get_space(self->store, &space) != MLKV_OK)
         return 0;
     return is_too_much(self, &space) ? free_on_disk(&space) - free_allowed(self, &space) : 0;
+}
+
+/* Under load others are always in line for the lock, and the keeper does not get it often enough. So
+ * whoever has just committed a batch, and has the lock, does a step. */
+void engine_give_back(engine *self)
+{
+    store_write *write = NULL;
+    uint64_t freed = 0;
+    if (self->punch_refused || wanted(self) == 0)
+        return;
+    if (self->punch_below == 0)
+        self->punch_below = UINT64_MAX;
+    int result = store_write_begin(self->store, &write);
+    if (result != MLKV_OK)
+        return;
+    result = store_punch(self->store, write, &self->punch_below, &freed);
+    store_write_abort(write);
+    self->punch_refused = result == MLKV_E_PLATFORM;
 }
 
 void engine_compact_if_due(engine *self, compact_state *state)
