@@ -147,17 +147,19 @@ programs()
 {
     folder=$root/build-$1
     shift
-    rm -f "$folder/meson-logs/testlog.json"
+    rm -f "$folder"/meson-logs/testlog*.json
     meson test -C "$folder" --no-rebuild --num-processes "$cores" --print-errorlogs "$@" >"$work/meson.log" 2>&1
     status=$?
-    if [ ! -f "$folder/meson-logs/testlog.json" ]; then
+    # with a wrapper meson adds its name
+    log=$(find "$folder/meson-logs" -name 'testlog*.json' | head -n 1)
+    if [ -z "$log" ]; then
         failed=$((failed + 1))
         echo "  FAILED: no test was run in $folder"
         tail -n 20 "$work/meson.log" | sed 's/^/    | /'
         return 1
     fi
     failed_before=$failed
-    "$python" tests/tally.py meson "$folder/meson-logs/testlog.json" >"$work/tally" 2>&1
+    "$python" tests/tally.py meson "$log" >"$work/tally" 2>&1
     add_tally "$work/tally"
     if [ $status != 0 ] && [ "$failed" = "$failed_before" ]; then
         failed=$((failed + 1))
@@ -341,9 +343,15 @@ stage_valgrind()
 {
     check 'valgrind is there' command -v valgrind || return 1
     leaks="--suppressions=$here/tests/valgrind.supp --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
-    build valgrind -Dfaults=true -Dtests=enabled -Dbench=disabled -Dexamples=false -Doptimization=1 -Ddebug=true &&
-        MLKV_MODEL_OPERATIONS=1000 MLKV_LIST_OPERATIONS=300 programs valgrind --suite unit --suite alone \
-            --timeout-multiplier 10 --wrapper="valgrind -q --error-exitcode=99 --fair-sched=try $leaks"
+    build valgrind -Dfaults=true -Dtests=enabled -Dbench=disabled -Dexamples=false -Doptimization=1 -Ddebug=true || return 1
+    # Left out: numbers with more than 64 bits, which valgrind computes with 64; a limit of processor time; and long loops over
+    # memory, which AddressSanitizer runs.
+    meson test -C "$root/build-valgrind" --list --suite unit --suite alone 2>/dev/null | sed -n 's,.* / ,,p' |
+        grep -vE '/test_(arithmetic|dtype|hash|number|string_change|wait|cache|counted|hash_random|pending_hash|set_algebra|strings|tensor_add)$' \
+            >"$work/subset"
+    # shellcheck disable=SC2046 # names are words
+    MLKV_MODEL_OPERATIONS=1000 MLKV_LIST_OPERATIONS=300 programs valgrind --timeout-multiplier 10 \
+        --wrapper="valgrind -q --error-exitcode=99 --fair-sched=try $leaks" $(cat "$work/subset")
 }
 
 stage_clang()
