@@ -19,7 +19,7 @@
 #   coverage    a build that counts: a table of what of lib/ the tests reach, which must not be less than the floor below
 # A default run takes python, install and subproject beside model and tidy, which use one core each. --long adds: fullmodel,
 # and broken: each rule broken in the code, once in each way of tests/broken, which a test must notice.
-# On two idle cores a default run takes about 15 minutes, and builds about 200 MB in build-* folders.
+# On two idle cores a default run takes about 20 minutes, and builds about 200 MB in build-* folders.
 # Environment: MLKV_BUILD_ROOT, where the build folders go (default: the checkout); MLKV_TORTURE_ROUNDS, rounds of the crash tests;
 # MLKV_FUZZ_SECONDS, for each target (default 60); MLKV_FUZZ_SEED (default 1).
 # Exit status: 0 if nothing failed and every stage ran. A tool that is missing and cannot be installed is a failure of its stage.
