@@ -63,8 +63,9 @@ int engine_store_commit_to(engine *self, store_write *write, uint64_t applied)
         FAULT_POINT(APPLY_COMMITTED);
         journal_raise_applied(engine_journal(self), applied);
         FAULT_POINT(APPLY_RAISED);
-        engine_give_back(self);
     }
+    if (result == MLKV_OK)
+        engine_give_back(self);
     shared_lock_release(journal_applier_lock(engine_journal(self)));
     return result;
 }
