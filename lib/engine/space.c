@@ -9,7 +9,7 @@
  *   waste      of blobs that nobody refers to any more is deleted once there is a certain amount of
  *              it, by the keeper, and by whoever writes large values if the keeper lags
  *   holes      pages that are free beyond that are given back to the file system, by whoever has
- *              committed a batch, and by the keeper; all of them by engine_compact. They come from snapshots that were held for long, from
+ *              committed to LMDB, and by the keeper; all of them by engine_compact. They come from snapshots that were held for long, from
  *              deletions and from large transactions
  *
  * Live leaf pages are filled to 60 % and more where keys come in no order, runs of large values to
@@ -202,7 +202,7 @@ static uint64_t wanted(engine *self)
 }
 
 /* Under load others are always in line for the lock, and the keeper does not get it often enough. So
- * whoever has just committed a batch, and has the lock, does a step. */
+ * whoever has just committed to LMDB, and has the lock, does a step. */
 void engine_give_back(engine *self)
 {
     store_write *write = NULL;

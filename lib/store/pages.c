@@ -132,10 +132,14 @@ int pages_look(const char *path, bool *ret_empty)
     if (result == 0 && got == sizeof meta)
         result = meta_look(meta, &page_size);
     if (result == 0 && page_size != 0) {
-        size_t second = 0;
+        size_t second = 0, second_page_size = page_size;
         result = read_at(file, meta, sizeof meta, page_size, &second);
         if (result == 0 && second == sizeof meta)
-            result = meta_look(meta, &page_size);
+            result = meta_look(meta, &second_page_size);
+        /* LMDB finds the second by the first one's, and all other pages by that of the newer */
+        if (result == 0 && second_page_size != page_size)
+            result = error_set(MLKV_E_CORRUPT, "data.mdb: pages of %zu bytes, or of %zu?",
+                               page_size, second_page_size);
     }
     close(file);
     if (result == 0)

@@ -5,46 +5,33 @@
  * the checkers look at the result; and if they accept it, LMDB opens it and every record is read, forward,
  * backward and by its key.
  *
- * Input: one byte (which file), then patches of 12 bytes:
- *   0 page u8   1 how u8   2 offset u16 LE   4 value u64 LE
- *   how: bits 0-1 the width (1, 2, 4, 8 bytes), bit 2 the offset lies in the page's first 64 bytes, bit 3
- *   (instead of all this) the file ends at that page
+ * Input: one byte (which file), then patches (image.h).
  *
  * What must hold for any input:
  *  1. The checkers read nothing outside (sanitizers watch) and say 0 or MLKV_E_CORRUPT.
  *  2. LMDB reads what was accepted, where a store would go on to read it, without a crash, a bus error or an endless walk.
  */
 #define FUZZ_MUTATIONS_EACH 800
-#include "fuzz.h"
+#include "image.h"
 
 #include "store/env.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 enum {
-    PATCH_SIZE = 12,
-    PATCHES_MAX = 16,
-    PAGE_HEAD = 64,
     META_PAGE_SIZE = 40,
     META_LAST_PAGE = 136,
     META_TXN = 144,
     PAGES_WALKED_MAX = 4096, /* tree.c looks at every page of a file that says it has no more */
     FILES = 4,
     READ_LIMIT = 100000, /* records; more are not in so few pages */
-    IMAGE_SIZE_MAX = 1 << 20,
 };
 
 typedef struct {
     MDB_env *env;
     MDB_txn *txn; /* what pages_check asks for the transaction's number */
-    unsigned char *bytes;
-    size_t size;
-} original;
+    original file;
+} environment;
 
-static char folder[64], image_path[100];
-static original originals[FILES];
+static environment originals[FILES];
 static size_t page_size;
 static uint64_t accepted, refused, records_read;
 static volatile unsigned sink; /* so that the bytes are really read */
@@ -91,7 +78,7 @@ static void fill(MDB_env *env, int number)
     }
 }
 
-static void make_original(original *made, int number)
+static void make_original(environment *made, int number)
 {
     char place[100], path[120];
     MDB_dbi dbi;
@@ -102,41 +89,17 @@ static void make_original(original *made, int number)
     fill(made->env, number);
     REQUIRE(mdb_txn_begin(made->env, NULL, MDB_RDONLY, &made->txn) == 0);
     REQUIRE(mdb_dbi_open(made->txn, NULL, 0, &dbi) == 0);
-    int file = open(path, O_RDONLY);
-    struct stat status;
-    REQUIRE(file >= 0 && fstat(file, &status) == 0 && status.st_size <= IMAGE_SIZE_MAX);
-    made->size = (size_t)status.st_size;
-    made->bytes = malloc(made->size);
-    REQUIRE(made->bytes != NULL && read(file, made->bytes, made->size) == (ssize_t)made->size);
-    (void)close(file);
-    page_size = load_le32(made->bytes + META_PAGE_SIZE);
+    image_load(path, &made->file);
+    page_size = load_le32(made->file.bytes + META_PAGE_SIZE);
 }
 
 static void make_place(void)
 {
     if (page_size != 0)
         return;
-    bool memory = access("/dev/shm", W_OK) == 0;
-    snprintf(folder, sizeof folder, "%s/mlkv-fuzz-XXXXXX", memory ? "/dev/shm" : "/tmp");
-    snprintf(image_path, sizeof image_path, "%s/data.mdb", folder);
-    REQUIRE(mkdtemp(folder) != NULL);
-    snprintf(image_path, sizeof image_path, "%s/data.mdb", folder);
-    REQUIRE(atexit(remove_folder) == 0);
+    image_folder(remove_folder);
     for (int i = 0; i < FILES; i++)
         make_original(&originals[i], i);
-}
-
-/* Applies one patch to the image; the size that it has then. */
-static size_t apply(const unsigned char *patch, unsigned char *image, size_t size)
-{
-    size_t page = patch[0] % (size / page_size), width = (size_t)1 << (patch[1] & 3);
-    if ((patch[1] & 8) != 0)
-        return page < 2 ? size : page * page_size;
-    uint64_t value = load_le64(patch + 4);
-    size_t offset = patch[2] | (size_t)patch[3] << 8;
-    offset %= (patch[1] & 4) != 0 ? (size_t)PAGE_HEAD : page_size - width + 1;
-    memcpy(image + page * page_size + offset, &value, width);
-    return size;
 }
 
 /* --- LMDB --- */
@@ -191,7 +154,7 @@ static void try_lmdb(void)
 
 /* --- the checkers --- */
 
-static void try_image(const original *from, const unsigned char *image, size_t size)
+static void try_image(const environment *from, const unsigned char *image, size_t size)
 {
     bool empty = false, unborn = false, is_short = false;
     int file = open(image_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -212,7 +175,7 @@ static void try_image(const original *from, const unsigned char *image, size_t s
     if (result == 0 && stored_page_size == page_size && size > page_size &&
         load_le64(meta + META_TXN) == number &&
         load_le64(meta + META_LAST_PAGE) < PAGES_WALKED_MAX &&
-        memcmp(image + other, from->bytes + other, page_size) == 0)
+        memcmp(image + other, from->file.bytes + other, page_size) == 0)
         try_lmdb();
     (void)close(file);
 }
@@ -223,11 +186,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     make_place();
-    const original *from = &originals[data[0] % FILES];
-    memcpy(image, from->bytes, from->size);
-    size_t image_size = from->size, patches = (size - 1) / PATCH_SIZE;
+    const environment *from = &originals[data[0] % FILES];
+    memcpy(image, from->file.bytes, from->file.size);
+    size_t image_size = from->file.size, patches = (size - 1) / PATCH_SIZE;
     for (size_t i = 0; i < patches && i < PATCHES_MAX; i++)
-        image_size = apply(data + 1 + i * PATCH_SIZE, image, image_size);
+        image_size = image_patch(data + 1 + i * PATCH_SIZE, image, image_size, page_size, 2, 0);
     try_image(from, image, image_size);
     return 0;
 }

@@ -3,10 +3,8 @@
  * The store's own part makes files of a few pages and several states; the input says which one, and what to
  * overwrite in it. Each page is split by itself, from a copy of the exact size; then all of the file is searched.
  *
- * Input: one byte (bit 0-1 which file, bit 2 the state before counts as exact), then patches of 12 bytes:
- *   0 page u8   1 how u8   2 offset u16 LE   4 value u64 LE
- *   how: bits 0-1 the width (1, 2, 4, 8 bytes), bit 2 the offset lies in the page's first 64 bytes, bit 3
- *   (instead of all this) the file ends at that page, bit 4 (instead) the page is zeroed
+ * Input: one byte (bit 0-1 which file, bit 2 the state before counts as exact), then patches (image.h),
+ * which may zero pages.
  *
  * What must hold for any input:
  *  1. Nothing is read outside (sanitizers watch), nothing walks for ever; results are 0 or those that are documented.
@@ -14,31 +12,17 @@
  *  3. What is given is what was written under that key, now or earlier.
  */
 #define FUZZ_MUTATIONS_EACH 1500
-#include "fuzz.h"
+#include "image.h"
 
 #include "base/record.h"
 #include "store/remains_page.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 enum {
-    PATCH_SIZE = 12,
-    PATCHES_MAX = 16,
-    PAGE_HEAD = 64,
     PAGE = 4096,
     FILES = 4,
     PUTS_MAX = 100000, /* more are not in so few pages, however often each is entered */
-    IMAGE_SIZE_MAX = 1 << 20,
 };
 
-typedef struct {
-    unsigned char *bytes;
-    size_t size;
-} original;
-
-static char folder[64], image_path[100];
 static original originals[FILES];
 static uint64_t whole, with_gaps, refused, given;
 static unsigned put_count;
@@ -85,13 +69,7 @@ static void make_original(original *made, int number)
     for (unsigned round = 0; round < 4; round++)
         write_round(target, number, round);
     store_close(target);
-    int file = open(image_path, O_RDONLY);
-    struct stat status;
-    REQUIRE(file >= 0 && fstat(file, &status) == 0 && status.st_size <= IMAGE_SIZE_MAX);
-    made->size = (size_t)status.st_size;
-    made->bytes = malloc(made->size);
-    REQUIRE(made->bytes != NULL && read(file, made->bytes, made->size) == (ssize_t)made->size);
-    (void)close(file);
+    image_load(image_path, made);
     (void)unlink(image_path);
     snprintf(path, sizeof path, "%s/lock.mdb", folder);
     (void)unlink(path);
@@ -101,29 +79,9 @@ static void make_place(void)
 {
     if (originals[0].bytes != NULL)
         return;
-    bool memory = access("/dev/shm", W_OK) == 0;
-    snprintf(folder, sizeof folder, "%s/mlkv-fuzz-XXXXXX", memory ? "/dev/shm" : "/tmp");
-    REQUIRE(mkdtemp(folder) != NULL);
-    snprintf(image_path, sizeof image_path, "%s/data.mdb", folder);
-    REQUIRE(atexit(remove_folder) == 0);
+    image_folder(remove_folder);
     for (int i = 0; i < FILES; i++)
         make_original(&originals[i], i);
-}
-
-static size_t apply(const unsigned char *patch, unsigned char *image, size_t size)
-{
-    size_t page = patch[0] % (size / PAGE), width = (size_t)1 << (patch[1] & 3);
-    if ((patch[1] & 8) != 0)
-        return page < 1 ? size : page * PAGE;
-    if ((patch[1] & 16) != 0) {
-        memset(image + page * PAGE, 0, PAGE);
-        return size;
-    }
-    uint64_t value = load_le64(patch + 4);
-    size_t offset = patch[2] | (size_t)patch[3] << 8;
-    offset %= (patch[1] & 4) != 0 ? (size_t)PAGE_HEAD : PAGE - width + 1;
-    memcpy(image + page * PAGE + offset, &value, width);
-    return size;
 }
 
 /* --- one page --- */
@@ -216,7 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < patches && i < PATCHES_MAX; i++) {
         const unsigned char *patch = data + 1 + i * PATCH_SIZE;
         size_t page = patch[0] % (image_size / PAGE);
-        image_size = apply(patch, image, image_size);
+        image_size = image_patch(patch, image, image_size, PAGE, 1, IMAGE_ZEROED);
         if (page < image_size / PAGE)
             split(image + page * PAGE, page);
     }

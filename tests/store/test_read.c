@@ -1,28 +1,12 @@
 /* test_read.c - snapshots, their pool under threads and at its limits, cursors, and the checksum of
  * values. */
-#include "harness.h"
-#include "store/store.h"
+#include "store/fixture.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
-
-static store *fresh(const char *folder)
-{
-    store *self = NULL;
-    OK(store_open(folder, true, false, &self));
-    return self;
-}
-
-static void put_one(store *self, mlkv_slice key, mlkv_slice value)
-{
-    store_write *write = NULL;
-    OK(store_write_begin(self, &write));
-    OK(store_write_put(write, key, value, TEXT("")));
-    OK(store_write_commit(write));
-}
 
 START_TEST(a_snapshot_stays)
 {

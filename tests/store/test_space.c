@@ -1,7 +1,6 @@
 /* test_space.c - what the file takes, and holes in it: only what nobody needs is given back, in
  * bounded steps, and a damaged list or a file system that cannot are errors. */
-#include "harness.h"
-#include "store/store.h"
+#include "store/fixture.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,13 +23,6 @@ int fallocate(int file, int mode, off_t offset, off_t size)
         return -1;
     }
     return (int)syscall(SYS_fallocate, file, mode, offset, size);
-}
-
-static store *fresh(const char *folder)
-{
-    store *self = NULL;
-    OK(store_open(folder, true, false, &self));
-    return self;
 }
 
 /* Values made of their number and the round. */

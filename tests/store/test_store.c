@@ -5,8 +5,7 @@
  * each test, so a crash is a failure of one test; children that die on purpose open the store
  * themselves.
  */
-#include "harness.h"
-#include "store/store.h"
+#include "store/fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,14 +28,6 @@ static off_t size_of(const char *folder)
     return status.st_size;
 }
 
-static void put_one(store *self, mlkv_slice key, mlkv_slice value)
-{
-    store_write *write = NULL;
-    OK(store_write_begin(self, &write));
-    OK(store_write_put(write, key, value, TEXT("")));
-    OK(store_write_commit(write));
-}
-
 static void expect_value(store *self, mlkv_slice key, mlkv_slice value)
 {
     store_read *read = NULL;
@@ -45,13 +36,6 @@ static void expect_value(store *self, mlkv_slice key, mlkv_slice value)
     OK(store_read_get(read, key, &got));
     ck_assert(slice_equal(got, value));
     store_read_end(read);
-}
-
-static store *fresh(const char *folder)
-{
-    store *self = NULL;
-    OK(store_open(folder, true, false, &self));
-    return self;
 }
 
 /* A store with enough records for a tree of some depth and a large value. */

@@ -1,27 +1,11 @@
 /* test_write.c - write transactions: puts and deletes against a model, aborts, limits, counters, a
  * full disk, dying writers. */
-#include "harness.h"
-#include "store/store.h"
+#include "store/fixture.h"
 
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-
-static store *fresh(const char *folder)
-{
-    store *self = NULL;
-    OK(store_open(folder, true, false, &self));
-    return self;
-}
-
-static void put_one(store *self, mlkv_slice key, mlkv_slice value)
-{
-    store_write *write = NULL;
-    OK(store_write_begin(self, &write));
-    OK(store_write_put(write, key, value, TEXT("")));
-    OK(store_write_commit(write));
-}
 
 static void expect(store *self, mlkv_slice key, const char *value)
 {
