@@ -1,5 +1,7 @@
 #!/bin/sh
 # run.sh [--quick] [--json FILE] [OPTION...] - builds a release build with the peers and prints one table of measures.
+# run.sh --types [--elements N] [--only TYPE] [--folder DIR] - another: what each operation costs on a value of five million elements.
+# run.sh tensors [--rounds N] [--mib N] [--json FILE] - another: tensors' bytes coded and decoded, beside plain zstd and memcpy.
 #
 # The other options are those of the program: --keys N, --rounds N, --only WORKLOAD, --engines mlkv,lmdb, --folder DIR (default TMPDIR
 # or /var/tmp: a real disk, so that the synced workloads mean something). The build stands in build-bench/ of the checkout or of
@@ -24,4 +26,12 @@ ninja -C "$build" >"$log" 2>&1 || {
     exit 1
 }
 rm -f "$log"
+if [ "${1:-}" = --types ]; then
+    shift
+    exec "$build/bench/bench_types" "$@"
+fi
+if [ "${1:-}" = tensors ]; then
+    shift
+    exec "$build/bench/bench_codec" "$@"
+fi
 exec "$build/bench/bench" "$@"

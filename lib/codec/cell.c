@@ -1,12 +1,13 @@
 /* cell.c - cells and the pieces of blobs, as cell.h lays their bytes out.
  *
- *   cell:  kind | raw bytes                     piece:  "MLKB" kind 000 | blob id | piece, raw size
- * | checksum | payload kind | raw size | zstd frame kind | id | size | pieces, piece size
+ *   cell:  kind | raw bytes                            piece:  "MLKB" kind 000 | blob id | piece, raw size | checksum | payload
+ *          kind | raw size | zstd frame or planes
+ *          kind | id | size | pieces, piece size
  *
  * Invariants:
- *  1. A compressed form is chosen only if it is at least an eighth smaller than the raw bytes, its
- * header counted; so most reads of poorly compressible values (weights, embeddings) borrow or copy
- * instead of decoding.
+ *  1. A zstd frame is chosen only if it is at least an eighth smaller than the raw bytes, its
+ * header counted; so most reads of poorly compressible values borrow or copy instead of decoding. Byte
+ * planes, of which what does not shrink is copied, are chosen if they are a 32nd smaller.
  *  2. On failure *out has the content that it had.
  *  3. Decoders believe no length: kinds, sizes and counts are checked against each other and
  * against the bytes that are there, before memory is allocated by them. What follows a frame or a
@@ -25,6 +26,7 @@
 #include "codec/compress.h"
 
 /* Offsets of the fields, as in cell.h. */
+enum { TRIAL_SIZE = 16 << 10 };
 enum { AT_KIND = 0, AT_RAW = 1, AT_SIZE = 1, AT_FRAME = 9 };
 enum { AT_BLOB_ID = 1, AT_BLOB_RAW_SIZE = 9, AT_BLOB_PIECES = 17, AT_BLOB_PIECE_SIZE = 21 };
 enum {
@@ -42,18 +44,59 @@ _Static_assert(AT_PIECE_SUM + 8 == BLOB_HEADER_SIZE, "cell.h");
 
 static const unsigned char piece_magic[4] = {'M', 'L', 'K', 'B'};
 
-/* Appends raw's frame if, with `header_size` bytes before it, it is at least an eighth smaller than
- * raw. 0, MLKV_ABSENT, MLKV_E_MEMORY. */
-static int compress_if_worth(const cell_options *options, size_t header_size, mlkv_slice raw,
-                             mlkv_buffer *out)
+/* One size less than a part of it. */
+static size_t smaller_by(size_t size, size_t part)
 {
-    size_t most = raw.size - raw.size / 8 - (raw.size % 8 != 0);
+    return size - size / part - (size % part != 0);
+}
+
+/* Whether a frame over whole elements is smaller than planes, for a part of them: records of several small numbers repeat as they are. */
+static int frame_is_better(const cell_options *options, planes_form form, mlkv_slice raw,
+                           bool *ret_better)
+{
+    size_t size = raw.size < TRIAL_SIZE ? raw.size : TRIAL_SIZE;
+    mlkv_slice part =
+        slice_of((const unsigned char *)raw.data + (raw.size - size) / 2 / 8 * 8, size);
+    mlkv_buffer trial = {0};
+    *ret_better = false;
+    int result = form.rotated || form.width < 2 || raw.size < TRIAL_SIZE
+                     ? MLKV_ABSENT
+                     : planes_append(form, part, options->level, size, &trial);
+    size_t planes = result == 0 ? trial.size : size;
+    trial.size = 0;
+    if (result == 0)
+        *ret_better = compress_append(part, options->level, planes, &trial) == 0;
+    mlkv_buffer_free(&trial);
+    return result < 0 ? result : 0;
+}
+
+/* Appends what raw is compressed to, if, with `header_size` bytes before it, that is enough smaller than raw; *ret_kind: which form it is.
+ * 0, MLKV_ABSENT, MLKV_E_MEMORY. */
+static int compress_if_worth(const cell_options *options, planes_form form, size_t header_size,
+                             mlkv_slice raw, mlkv_buffer *out, unsigned char *ret_kind)
+{
+    size_t most = smaller_by(raw.size, 8), most_planes = smaller_by(raw.size, 32);
+    bool better = false;
     if (raw.size < options->threshold_bytes || most <= header_size)
         return MLKV_ABSENT;
-    return compress_append(raw, options->level, most - header_size + 1, out);
+    int result = frame_is_better(options, form, raw, &better);
+    if (result == 0 && !better) {
+        *ret_kind = CELL_PLANES;
+        result = planes_append(form, raw, options->level, most_planes - header_size + 1, out);
+        if (result != MLKV_ABSENT || form.rotated)
+            return result;
+    }
+    *ret_kind = CELL_ZSTD;
+    return result < 0 ? result : compress_append(raw, options->level, most - header_size + 1, out);
 }
 
 int cell_encode(const cell_options *options, mlkv_slice raw, mlkv_buffer *out)
+{
+    return cell_encode_numbers(options, (planes_form){0}, raw, out);
+}
+
+int cell_encode_numbers(const cell_options *options, planes_form form, mlkv_slice raw,
+                        mlkv_buffer *out)
 {
     size_t start = out->size;
     unsigned char header[CELL_ZSTD_HEADER_SIZE] = {CELL_ZSTD};
@@ -61,13 +104,16 @@ int cell_encode(const cell_options *options, mlkv_slice raw, mlkv_buffer *out)
     int result = buffer_append(out, header, sizeof header);
     if (result != 0)
         return result;
-    result = compress_if_worth(options, sizeof header, raw, out);
-    if (result == 0)
+    unsigned char kind = CELL_RAW;
+    result = compress_if_worth(options, form, sizeof header, raw, out, &kind);
+    if (result == 0) {
+        ((unsigned char *)out->data)[start] = kind;
         return 0;
+    }
     out->size = start;
     if (result != MLKV_ABSENT)
         return result;
-    unsigned char kind = CELL_RAW;
+    kind = CELL_RAW;
     result = buffer_append(out, &kind, sizeof kind);
     if (result == 0)
         result = buffer_append(out, raw.data, raw.size);
@@ -120,9 +166,9 @@ static int inspect_blob(mlkv_slice cell, uint64_t *ret_raw_size, cell_blob *ret_
     return 0;
 }
 
-/* The frame inside a ZSTD cell, once it is known that the header is whole and says what the frame
- * says. */
-static int inspect_zstd(mlkv_slice cell, uint64_t *ret_raw_size, mlkv_slice *ret_frame)
+/* The frame or planes inside a cell, once it is known that the header is whole and says what they say. */
+static int inspect_compressed(mlkv_slice cell, int kind, uint64_t *ret_raw_size,
+                              mlkv_slice *ret_frame)
 {
     const unsigned char *bytes = cell.data;
     if (cell.size < CELL_ZSTD_HEADER_SIZE)
@@ -130,7 +176,8 @@ static int inspect_zstd(mlkv_slice cell, uint64_t *ret_raw_size, mlkv_slice *ret
                          cell.size);
     uint64_t raw_size = load_le64(bytes + AT_SIZE);
     mlkv_slice frame = slice_of(bytes + AT_FRAME, cell.size - AT_FRAME);
-    int result = decompress_check(frame, raw_size);
+    int result =
+        kind == CELL_PLANES ? planes_check(frame, raw_size) : decompress_check(frame, raw_size);
     if (result != 0)
         return result;
     *ret_raw_size = raw_size;
@@ -138,7 +185,7 @@ static int inspect_zstd(mlkv_slice cell, uint64_t *ret_raw_size, mlkv_slice *ret
     return 0;
 }
 
-/* cell_inspect, with the frame of a ZSTD cell. */
+/* cell_inspect, with the frame of a ZSTD cell or the planes of a PLANES cell. */
 static int inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_blob *ret_blob,
                    mlkv_slice *ret_frame)
 {
@@ -147,8 +194,8 @@ static int inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_
     int kind = ((const unsigned char *)cell.data)[AT_KIND];
     int result = 0;
     uint64_t raw_size = cell.size - AT_RAW;
-    if (kind == CELL_ZSTD)
-        result = inspect_zstd(cell, &raw_size, ret_frame);
+    if (kind == CELL_ZSTD || kind == CELL_PLANES)
+        result = inspect_compressed(cell, kind, &raw_size, ret_frame);
     else if (kind == CELL_BLOB)
         result = inspect_blob(cell, &raw_size, ret_blob);
     else if (kind != CELL_RAW)
@@ -184,7 +231,8 @@ int cell_decode(mlkv_slice cell, mlkv_buffer *out)
     void *to = buffer_extend(out, raw_size);
     if (to == NULL)
         return MLKV_E_MEMORY;
-    result = decompress_into(frame, to, raw_size);
+    result = kind == CELL_PLANES ? planes_decode(frame, to, raw_size)
+                                 : decompress_into(frame, to, raw_size);
     if (result != 0)
         out->size = start;
     return result;
@@ -199,8 +247,8 @@ bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw)
     return true;
 }
 
-int blob_piece_encode(const cell_options *options, uint64_t id, uint32_t piece, mlkv_slice raw,
-                      mlkv_buffer *out)
+int blob_piece_encode(const cell_options *options, planes_form form, uint64_t id, uint32_t piece,
+                      mlkv_slice raw, mlkv_buffer *out)
 {
     if (raw.size > BLOB_PIECE_SIZE_MAX)
         return error_set(MLKV_E_SIZE, "piece %u of blob %llu would have %zu bytes; the limit is %d",
@@ -208,7 +256,6 @@ int blob_piece_encode(const cell_options *options, uint64_t id, uint32_t piece, 
     size_t start = out->size;
     unsigned char header[BLOB_HEADER_SIZE] = {0};
     memcpy(header, piece_magic, sizeof piece_magic);
-    header[AT_PIECE_KIND] = CELL_ZSTD;
     store_le64(header + AT_PIECE_ID, id);
     store_le32(header + AT_PIECE_NUMBER, piece);
     store_le32(header + AT_PIECE_SIZE, (uint32_t)raw.size);
@@ -216,12 +263,15 @@ int blob_piece_encode(const cell_options *options, uint64_t id, uint32_t piece, 
     int result = buffer_append(out, header, sizeof header);
     if (result != 0)
         return result;
-    result = compress_if_worth(options, 0, raw, out);
+    unsigned char kind = CELL_RAW;
+    result = compress_if_worth(options, form, 0, raw, out, &kind);
     if (result == MLKV_ABSENT) {
-        ((unsigned char *)out->data)[start + AT_PIECE_KIND] = CELL_RAW;
+        kind = CELL_RAW;
         result = buffer_append(out, raw.data, raw.size);
     }
-    if (result != 0)
+    if (result == 0)
+        ((unsigned char *)out->data)[start + AT_PIECE_KIND] = kind;
+    else
         out->size = start;
     return result;
 }
@@ -234,7 +284,8 @@ static const char *piece_fault(uint64_t id, uint32_t piece, mlkv_slice stored, s
         return "it is shorter than its header";
     if (memcmp(bytes, piece_magic, sizeof piece_magic) != 0)
         return "it does not begin with MLKB";
-    if (bytes[AT_PIECE_KIND] != CELL_RAW && bytes[AT_PIECE_KIND] != CELL_ZSTD)
+    if (bytes[AT_PIECE_KIND] != CELL_RAW && bytes[AT_PIECE_KIND] != CELL_ZSTD &&
+        bytes[AT_PIECE_KIND] != CELL_PLANES)
         return "its kind is unknown";
     if ((bytes[AT_PIECE_ZERO] | bytes[AT_PIECE_ZERO + 1] | bytes[AT_PIECE_ZERO + 2]) != 0)
         return "bytes that must be zero are not";
@@ -258,6 +309,8 @@ int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, 
         int result = 0;
         if (bytes[AT_PIECE_KIND] == CELL_RAW)
             bytes_copy(to, payload.data, raw_size);
+        else if (bytes[AT_PIECE_KIND] == CELL_PLANES)
+            result = planes_decode(payload, to, raw_size);
         else
             result = decompress_into(payload, to, raw_size);
         if (result == MLKV_E_MEMORY)
@@ -271,4 +324,18 @@ int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, 
         return 0;
     return error_set(MLKV_E_CORRUPT, "piece %u of blob %llu: %s", (unsigned)piece,
                      (unsigned long long)id, fault);
+}
+
+int blob_piece_borrow(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size,
+                      mlkv_slice *ret_raw)
+{
+    const char *fault = piece_fault(id, piece, stored, raw_size);
+    if (fault != NULL)
+        return error_set(MLKV_E_CORRUPT, "piece %u of blob %llu: %s", (unsigned)piece,
+                         (unsigned long long)id, fault);
+    const unsigned char *bytes = stored.data;
+    if (bytes[AT_PIECE_KIND] != CELL_RAW)
+        return MLKV_ABSENT;
+    *ret_raw = slice_of(bytes + BLOB_HEADER_SIZE, stored.size - BLOB_HEADER_SIZE);
+    return 0;
 }

@@ -1,13 +1,14 @@
 /* cell.h - a cell: how a value of any size stands in a record. Bytes to bytes, no I/O.
  *
  *   offset size
- *   0      1     kind: 0 raw, 1 zstd, 2 blob
+ *   0      1     kind: 0 raw, 1 zstd, 2 blob, 3 byte planes
  *   raw:   1..   the bytes
  *   zstd:  1     8     raw size (LE); then an ordinary zstd frame
+ *   planes: 1    8     raw size (LE); then byte planes (planes.h)
  *   blob:  1     8     blob id (LE), 9: 8 raw size (LE), 17: 4 pieces (LE), 21: 4 raw bytes of each piece but the last (LE); 25 in all
  *
  * A blob's bytes stand in B records, one a piece, each with a header (32 bytes) and its payload:
- *   0 4 magic "MLKB" | 4 1 kind (0 raw, 1 zstd) | 5 3 zero | 8 8 blob id | 16 4 piece | 20 4 raw size |
+ *   0 4 magic "MLKB" | 4 1 kind (0 raw, 1 zstd, 3 byte planes) | 5 3 zero | 8 8 blob id | 16 4 piece | 20 4 raw size |
  *   24 8 xxh3 of the raw bytes, seed = blob id + piece
  *
  * Decoders take untrusted bytes: every length is checked, and a bad one is MLKV_E_CORRUPT.
@@ -15,11 +16,13 @@
 #ifndef MLKV_CODEC_CELL_H
 #define MLKV_CODEC_CELL_H
 
+#include "codec/planes.h"
+
 #include <mlkv/base.h>
 
-enum { CELL_RAW = 0, CELL_ZSTD = 1, CELL_BLOB = 2 };
+enum { CELL_RAW = 0, CELL_ZSTD = 1, CELL_BLOB = 2, CELL_PLANES = 3 };
 enum {
-    CELL_ZSTD_HEADER_SIZE = 9,
+    CELL_ZSTD_HEADER_SIZE = 9, /* that of planes, too */
     CELL_BLOB_SIZE = 25,
     BLOB_HEADER_SIZE = 32,
     BLOB_PIECE_SIZE_MAX = 1 << 20
@@ -37,24 +40,38 @@ typedef struct {
     uint32_t piece_size; /* 1..BLOB_PIECE_SIZE_MAX */
 } cell_blob;
 
+/* A part of a blob's raw bytes, and where it is to be copied to. */
+typedef struct {
+    uint64_t offset;
+    size_t size;
+    void *to;
+} blob_part;
+
 /* Appends the cell of `raw` to *out: zstd if raw.size >= threshold and that saves at least an eighth, else raw. MLKV_E_MEMORY. */
 int cell_encode(const cell_options *options, mlkv_slice raw, mlkv_buffer *out);
+/* The same of numbers, which may also become byte planes, if these save at least a 32nd: they cost little to decode. */
+int cell_encode_numbers(const cell_options *options, planes_form form, mlkv_slice raw,
+                        mlkv_buffer *out);
 int cell_encode_blob(const cell_blob *blob, mlkv_buffer *out);
 
 /* What a cell is, validated as far as its header goes. ret_blob only for CELL_BLOB. MLKV_E_CORRUPT. */
 int cell_inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_blob *ret_blob);
 
-/* Decodes a RAW or ZSTD cell to the end of *out (a BLOB is MLKV_E_ARGUMENT: bring its pieces). */
+/* Decodes a RAW, ZSTD or PLANES cell to the end of *out (a BLOB is MLKV_E_ARGUMENT: bring its pieces). */
 int cell_decode(mlkv_slice cell, mlkv_buffer *out);
 
 /* For a RAW cell: the bytes inside, borrowed. False for other kinds. */
 _Bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw);
 
-/* Appends header and payload of one piece to *out. */
-int blob_piece_encode(const cell_options *options, uint64_t id, uint32_t piece, mlkv_slice raw,
-                      mlkv_buffer *out);
+/* Appends header and payload of one piece to *out. form: what its bytes are. */
+int blob_piece_encode(const cell_options *options, planes_form form, uint64_t id, uint32_t piece,
+                      mlkv_slice raw, mlkv_buffer *out);
 
 /* Checks header, length and checksum, and writes exactly raw_size bytes at `to`. MLKV_E_CORRUPT names what is wrong. */
 int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, size_t raw_size);
+/* The bytes of a piece that is stored raw, borrowed; header and length are checked, the checksum is not. 0, MLKV_ABSENT (it has to be
+ * decoded), MLKV_E_CORRUPT. */
+int blob_piece_borrow(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size,
+                      mlkv_slice *ret_raw);
 
 #endif

@@ -1,7 +1,7 @@
 /* compress.c - zstd frames, with a context for each thread.
  *
- * State: per thread, a compression and a decompression context (some 100 KiB to 1 MiB each, made at
- * first use), held by a pthread key whose destructor frees them when the thread ends; for the
+ * State: per thread, two compression and a decompression context (some 100 KiB to 1 MiB each, made at
+ * first use), and scratch memory for planes.c, held by a pthread key whose destructor frees them when the thread ends; for the
  * process, the key and the tests' switch.
  *
  * Invariants:
@@ -29,12 +29,17 @@ _Static_assert(ZSTD_VERSION_NUMBER >= 10400, "ZSTD_compress2 is stable since 1.4
 /* The densest that zstd can be: a block is at most 128 KiB and takes at least a 3-byte header and
  * one byte. */
 enum { BLOCK_RAW_SIZE_MAX = 128 * 1024, BLOCK_SIZE_MIN = 4 };
+enum { SCRATCH_KEPT_MAX = 4 << 20 };
 
 typedef struct {
     ZSTD_CCtx *compress;
+    ZSTD_CCtx *entropy;
     ZSTD_DCtx *decompress;
     int level; /* that the sticky parameters of `compress` are set to, if `level_set` */
     bool level_set;
+    bool entropy_set; /* `entropy` has its parameters */
+    void *scratch;
+    size_t scratch_size;
 } contexts;
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
@@ -46,7 +51,9 @@ static void contexts_free(void *pointer)
 {
     contexts *own = pointer;
     ZSTD_freeCCtx(own->compress);
+    ZSTD_freeCCtx(own->entropy);
     ZSTD_freeDCtx(own->decompress);
+    free(own->scratch);
     free(own);
 }
 
@@ -72,6 +79,19 @@ static contexts *contexts_get(void)
     return own;
 }
 
+void *compress_scratch(size_t size)
+{
+    contexts *own = contexts_get();
+    if (own != NULL && (own->scratch_size < size || own->scratch_size > SCRATCH_KEPT_MAX)) {
+        free(own->scratch);
+        own->scratch = malloc(size);
+        own->scratch_size = own->scratch == NULL ? 0 : size;
+    }
+    if (own == NULL || own->scratch == NULL)
+        (void)error_set_memory("a codec's scratch");
+    return own == NULL ? NULL : own->scratch;
+}
+
 void compress_refuse_parameters(bool refuse)
 {
     __atomic_store_n(&parameters_refused, refuse, __ATOMIC_RELAXED);
@@ -91,16 +111,13 @@ static bool parameters_set(contexts *own, int level)
     return own->level_set;
 }
 
-int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out)
+/* Appends what a context whose parameters are set makes of raw; without them, plain zstd. */
+static int append_frame(ZSTD_CCtx *context, bool parameters, mlkv_slice raw, size_t limit,
+                        mlkv_buffer *out)
 {
     size_t bound = ZSTD_compressBound(raw.size);
     if (limit == 0 || ZSTD_isError(bound))
         return MLKV_ABSENT;
-    contexts *own = contexts_get();
-    if (own != NULL && own->compress == NULL)
-        own->compress = ZSTD_createCCtx();
-    if (own == NULL || own->compress == NULL)
-        return error_set_memory("compression");
     /* no more room than the limit: zstd gives up as soon as the frame outgrows it */
     size_t room = bound < limit ? bound : limit - 1;
     size_t place = out->size;
@@ -108,9 +125,8 @@ int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out)
     if (to == NULL)
         return MLKV_E_MEMORY;
     size_t size =
-        parameters_set(own, level)
-            ? ZSTD_compress2(own->compress, to, room, raw.data, raw.size)
-            : ZSTD_compressCCtx(own->compress, to, room, raw.data, raw.size, ZSTD_CLEVEL_DEFAULT);
+        parameters ? ZSTD_compress2(context, to, room, raw.data, raw.size)
+                   : ZSTD_compressCCtx(context, to, room, raw.data, raw.size, ZSTD_CLEVEL_DEFAULT);
     out->size = ZSTD_isError(size) ? place : place + size;
     if (!ZSTD_isError(size))
         return 0;
@@ -118,6 +134,46 @@ int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out)
      * wrong. */
     return ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation ? error_set_memory("compression")
                                                                    : MLKV_ABSENT;
+}
+
+int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out)
+{
+    contexts *own = contexts_get();
+    if (own != NULL && own->compress == NULL)
+        own->compress = ZSTD_createCCtx();
+    if (own == NULL || own->compress == NULL)
+        return error_set_memory("compression");
+    return append_frame(own->compress, parameters_set(own, level), raw, limit, out);
+}
+
+/* Sets what makes zstd look for no matches: steps so long that it finds none, a table so small that clearing it costs nothing, and Huffman
+ * codes for the literals although the strategy is a fast one. False if libzstd refuses one. */
+static bool entropy_parameters_set(ZSTD_CCtx *context)
+{
+    static const struct {
+        ZSTD_cParameter parameter;
+        int value;
+    } parameters[] = {
+        {ZSTD_c_compressionLevel, 1},   {ZSTD_c_strategy, ZSTD_fast}, {ZSTD_c_targetLength, 131072},
+        {ZSTD_c_minMatch, 7},           {ZSTD_c_hashLog, 6},          {ZSTD_c_contentSizeFlag, 1},
+        {ZSTD_c_experimentalParam5, 1}, /* ZSTD_c_literalCompressionMode: ZSTD_ps_enable */
+    };
+    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++)
+        if (ZSTD_isError(
+                ZSTD_CCtx_setParameter(context, parameters[i].parameter, parameters[i].value)))
+            return false;
+    return true;
+}
+
+int compress_append_entropy(mlkv_slice raw, size_t limit, mlkv_buffer *out)
+{
+    contexts *own = contexts_get();
+    bool refused = __atomic_load_n(&parameters_refused, __ATOMIC_RELAXED);
+    if (own != NULL && own->entropy == NULL && (own->entropy = ZSTD_createCCtx()) != NULL)
+        own->entropy_set = entropy_parameters_set(own->entropy);
+    if (own == NULL || own->entropy == NULL)
+        return error_set_memory("compression");
+    return append_frame(own->entropy, own->entropy_set && !refused, raw, limit, out);
 }
 
 int decompress_check(mlkv_slice frame, uint64_t raw_size)

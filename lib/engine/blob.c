@@ -127,7 +127,7 @@ static int flush(writer *w)
     return result;
 }
 
-static int write_one(writer *w, mlkv_slice raw, const cell_blob *blob)
+static int write_one(writer *w, planes_form form, mlkv_slice raw, const cell_blob *blob)
 {
     int result = MLKV_OK;
     for (uint32_t i = 0; i < blob->pieces && result == MLKV_OK; i++) {
@@ -135,7 +135,7 @@ static int write_one(writer *w, mlkv_slice raw, const cell_blob *blob)
                size = raw.size - start < PIECE_SIZE ? raw.size - start : PIECE_SIZE;
         pending_piece piece = {blob->id, i, w->bytes.size, 0};
         result =
-            blob_piece_encode(&w->engine->options.cells, blob->id, i,
+            blob_piece_encode(&w->engine->options.cells, form, blob->id, i,
                               slice_of((const unsigned char *)raw.data + start, size), &w->bytes);
         piece.size = w->bytes.size - piece.offset;
         if (result == MLKV_OK)
@@ -146,7 +146,8 @@ static int write_one(writer *w, mlkv_slice raw, const cell_blob *blob)
     return result;
 }
 
-int engine_blobs_write(engine *self, const mlkv_slice *raws, size_t n, cell_blob *ret_blobs)
+int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, size_t n,
+                       cell_blob *ret_blobs)
 {
     uint64_t first = 0;
     writer w = {.engine = self};
@@ -161,7 +162,7 @@ int engine_blobs_write(engine *self, const mlkv_slice *raws, size_t n, cell_blob
             result = error_set(MLKV_E_SIZE, "a value of %zu bytes", raws[i].size);
         ret_blobs[i] = (cell_blob){first + i, raws[i].size, (uint32_t)pieces, PIECE_SIZE};
         if (result == MLKV_OK)
-            result = write_one(&w, raws[i], &ret_blobs[i]);
+            result = write_one(&w, form, raws[i], &ret_blobs[i]);
     }
     if (result == MLKV_OK)
         result = flush(&w);
@@ -209,5 +210,71 @@ int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, s
         size -= part;
     }
     mlkv_buffer_free(&whole);
+    return result;
+}
+
+/* The piece that parts are copied from. */
+typedef struct {
+    bool known;
+    uint32_t number;
+    mlkv_slice raw;    /* borrowed from the map, or decoded */
+    mlkv_buffer whole; /* the decoded one */
+} open_piece;
+
+static int open_at(store_read *read, const cell_blob *blob, uint32_t number, open_piece *self)
+{
+    unsigned char key[BLOB_KEY_SIZE];
+    mlkv_slice stored;
+    uint64_t start = (uint64_t)number * blob->piece_size;
+    size_t raw_size =
+        blob->size - start < blob->piece_size ? (size_t)(blob->size - start) : blob->piece_size;
+    self->known = false;
+    blob_key(blob->id, number, key);
+    int result = store_read_get(read, slice_of(key, sizeof key), &stored);
+    if (result != MLKV_OK)
+        return result;
+    result = blob_piece_borrow(blob->id, number, stored, raw_size, &self->raw);
+    if (result == MLKV_ABSENT) {
+        result = buffer_reserve(&self->whole, raw_size);
+        if (result == MLKV_OK)
+            result = blob_piece_decode(blob->id, number, stored, self->whole.data, raw_size);
+        self->raw = slice_of(self->whole.data, raw_size);
+    }
+    self->known = result == MLKV_OK;
+    self->number = number;
+    return result;
+}
+
+int engine_blob_read_parts(store_read *read, const cell_blob *blob, const blob_part *parts,
+                           size_t n)
+{
+    enum { AHEAD = 8 }; /* parts whose memory is fetched beforehand */
+    open_piece piece = {0};
+    int result = MLKV_OK;
+    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
+        uint64_t offset = parts[i].offset;
+        unsigned char *out = parts[i].to;
+        if (i + AHEAD < n) {
+            const blob_part *later = &parts[i + AHEAD];
+            uint64_t from = later->offset - (uint64_t)piece.number * blob->piece_size;
+            __builtin_prefetch(later->to, 1);
+            if (piece.known && from < piece.raw.size)
+                __builtin_prefetch((const unsigned char *)piece.raw.data + from);
+        }
+        for (size_t left = parts[i].size; left != 0 && result == MLKV_OK;) {
+            uint32_t number = (uint32_t)(offset / blob->piece_size);
+            if (!piece.known || piece.number != number)
+                result = open_at(read, blob, number, &piece);
+            if (result != MLKV_OK)
+                break;
+            size_t skip = (size_t)(offset % blob->piece_size), rest = piece.raw.size - skip;
+            size_t size = rest < left ? rest : left;
+            memcpy(out, (const unsigned char *)piece.raw.data + skip, size);
+            out += size;
+            offset += size;
+            left -= size;
+        }
+    }
+    mlkv_buffer_free(&piece.whole);
     return result;
 }

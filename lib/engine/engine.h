@@ -244,9 +244,13 @@ int collect_write(collected *self, store_write *write, uint64_t *ret_records);
 /* --- blob.c --- */
 /* Writes n values as blobs into LMDB, under ids that nobody refers to yet, noted as this session's.
  * Shares commits. */
-int engine_blobs_write(engine *self, const mlkv_slice *raws, size_t n, cell_blob *ret_blobs);
+int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, size_t n,
+                       cell_blob *ret_blobs);
 /* Deletes blobs that nobody refers to. Errors leave them to the cleaner. */
 void engine_blobs_discard(engine *self, const uint64_t *ids, size_t n);
+/* Parts of a blob from a snapshot, as op_cell_read_parts says. MLKV_ABSENT if a piece is not there. */
+int engine_blob_read_parts(store_read *read, const cell_blob *blob, const blob_part *parts,
+                           size_t n);
 /* Reads [offset, offset + size) of a blob from a snapshot. MLKV_ABSENT if a piece is not there. */
 int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, size_t size,
                      void *to);

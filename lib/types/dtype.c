@@ -34,6 +34,17 @@ static const struct {
     [MLKV_C64] = {8, "c64"},   [MLKV_C128] = {16, "c128"},
 };
 
+planes_form dtype_planes(int dtype)
+{
+    if (!dtype_known(dtype))
+        return (planes_form){0};
+    bool complex = dtype == MLKV_C64 || dtype == MLKV_C128; /* of two floats */
+    return (planes_form){
+        .width = complex ? dtypes[dtype].size / 2 : dtypes[dtype].size,
+        .rotated = !dtype_is_integer(dtype) && dtypes[dtype].size > 1,
+    };
+}
+
 bool dtype_known(int dtype)
 {
     return dtype >= MLKV_F64 && dtype <= MLKV_C128;

@@ -13,6 +13,8 @@
 #ifndef MLKV_TYPES_DTYPE_H
 #define MLKV_TYPES_DTYPE_H
 
+#include "codec/planes.h"
+
 #include <mlkv/tensor.h>
 #include <stdbool.h>
 
@@ -21,6 +23,9 @@ bool dtype_known(int dtype);
 
 /* Whole numbers and bool: what computes without a float. */
 bool dtype_is_integer(int dtype);
+
+/* How the codec takes them apart. */
+planes_form dtype_planes(int dtype);
 
 float dtype_from_f16(uint16_t bits);
 uint16_t dtype_to_f16(float value);

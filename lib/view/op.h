@@ -86,9 +86,9 @@ typedef struct {
 /* Start *value as {0}. raw is read only during the call. MLKV_E_MEMORY, MLKV_E_FULL, MLKV_E_IO,
  * MLKV_E_READONLY. */
 int op_value_prepare(mlkv *view, mlkv_slice raw, op_value *value);
-/* The same for n values at once, which share LMDB commits. as_blobs: each becomes a blob whatever
+/* The same for n values at once, which share LMDB commits; form: what numbers they are, {0} if none. as_blobs: each becomes a blob whatever
  * its size (but not an empty one), for data of which the sum is large. */
-int op_values_prepare(mlkv *view, const mlkv_slice *raws, size_t n, bool as_blobs,
+int op_values_prepare(mlkv *view, planes_form form, const mlkv_slice *raws, size_t n, bool as_blobs,
                       op_value *values);
 /* In the rule: says that a record put by it refers to the value: counts the reference. Once for
  * each record that does. */
@@ -107,6 +107,9 @@ int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out);
 /* Raw bytes [offset, offset + size) of a cell's value into `to`. MLKV_E_RANGE outside. Reads only
  * the pieces concerned. */
 int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to);
+/* n parts of a blob's value, which are best in the order of their offsets: a piece that is stored raw is not copied as a whole and its
+ * checksum not looked at, any other is decoded once for all parts that follow each other in it. */
+int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n);
 
 /* How values are encoded in this store (threshold, level). */
 const cell_options *op_cell_options(const op *o);
@@ -123,6 +126,9 @@ int op_scan_open(op *o, mlkv_slice prefix, mlkv_slice after, scan **ret_scan);
 int scan_open(mlkv *view, mlkv_slice prefix, mlkv_slice after, scan **ret_scan);
 /* 0, MLKV_ABSENT at the end. Slices live until the next call on the scan. */
 int scan_next(scan *self, mlkv_slice *ret_key, mlkv_slice *ret_value);
+/* Goes to the first record from this key on, back or forth within what it was opened for; scan_next gives it. What was returned before
+ * is gone. O(log store), no lock. */
+int scan_seek(scan *self, mlkv_slice record_key);
 /* Decodes a cell that the scan returned, from the scan's own snapshot. */
 int scan_cell_append(scan *self, mlkv_slice cell, mlkv_buffer *out);
 void scan_close(scan *self);

@@ -363,6 +363,34 @@ int scan_next(scan *self, mlkv_slice *ret_key, mlkv_slice *ret_value)
     }
 }
 
+/* The number of the first item from this key on. */
+static size_t find_item(const scan *self, mlkv_slice key)
+{
+    size_t low = 0, high = self->item_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (slice_compare(self->items[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+int scan_seek(scan *self, mlkv_slice record_key)
+{
+    mlkv_slice prefix = slice_of(self->prefix, self->prefix_size);
+    if (atomic_load_explicit(&self->engine->abandoned, memory_order_relaxed))
+        return error_set(MLKV_E_OWNER, "a cursor does not cross a fork");
+    if (slice_compare(record_key, prefix) < 0)
+        record_key = prefix;
+    self->item_next = find_item(self, record_key);
+    self->stored_moves = false;
+    int result = store_cursor_seek(self->cursor, record_key, &self->key, &self->value);
+    self->has_stored = result == MLKV_OK;
+    return result == MLKV_ABSENT ? MLKV_OK : result;
+}
+
 int scan_cell_append(scan *self, mlkv_slice cell, mlkv_buffer *out)
 {
     cell_blob blob;

@@ -42,8 +42,8 @@ size_t op_blob_threshold(const op *o)
 
 /* --- preparing --- */
 
-static int prepare_blobs(engine *self, const mlkv_slice *raws, const size_t *which, size_t n,
-                         op_value *values)
+static int prepare_blobs(engine *self, planes_form form, const mlkv_slice *raws,
+                         const size_t *which, size_t n, op_value *values)
 {
     mlkv_slice *chosen = calloc(n, sizeof *chosen);
     cell_blob *blobs = calloc(n, sizeof *blobs);
@@ -51,7 +51,7 @@ static int prepare_blobs(engine *self, const mlkv_slice *raws, const size_t *whi
     for (size_t i = 0; i < n && result == MLKV_OK; i++)
         chosen[i] = raws[which[i]];
     if (result == MLKV_OK)
-        result = engine_blobs_write(self, chosen, n, blobs);
+        result = engine_blobs_write(self, form, chosen, n, blobs);
     for (size_t i = 0; i < n && result == MLKV_OK; i++) {
         values[which[i]].blob = blobs[i];
         result = cell_encode_blob(&blobs[i], &values[which[i]].cell);
@@ -61,7 +61,8 @@ static int prepare_blobs(engine *self, const mlkv_slice *raws, const size_t *whi
     return result;
 }
 
-static int prepare(engine *self, const mlkv_slice *raws, size_t n, bool as_blobs, op_value *values)
+static int prepare(engine *self, planes_form form, const mlkv_slice *raws, size_t n, bool as_blobs,
+                   op_value *values)
 {
     size_t limit = as_blobs ? 1 : threshold(self), large = 0;
     size_t *which = calloc(n != 0 ? n : 1, sizeof *which);
@@ -71,15 +72,16 @@ static int prepare(engine *self, const mlkv_slice *raws, size_t n, bool as_blobs
         if (raws[i].size >= limit)
             which[large++] = i;
         else
-            result = cell_encode(&self->options.cells, raws[i], &values[i].cell);
+            result = cell_encode_numbers(&self->options.cells, form, raws[i], &values[i].cell);
     }
     if (result == MLKV_OK && large != 0)
-        result = prepare_blobs(self, raws, which, large, values);
+        result = prepare_blobs(self, form, raws, which, large, values);
     free(which);
     return result;
 }
 
-int op_values_prepare(mlkv *view, const mlkv_slice *raws, size_t n, bool as_blobs, op_value *values)
+int op_values_prepare(mlkv *view, planes_form form, const mlkv_slice *raws, size_t n, bool as_blobs,
+                      op_value *values)
 {
     engine *self;
     int result = view_enter(view, &self);
@@ -91,14 +93,14 @@ int op_values_prepare(mlkv *view, const mlkv_slice *raws, size_t n, bool as_blob
     if (view->kind == VIEW_LIVE && !view->borrowed && engine_check_writable(self) == MLKV_OK)
         (void)engine_reclaim(self, RECLAIM_LAG); /* the keeper is behind; if it fails here, it is
                                                     tried again by the next */
-    result = prepare(self, raws, n, as_blobs, values);
+    result = prepare(self, form, raws, n, as_blobs, values);
     cancel_restore(state);
     return result;
 }
 
 int op_value_prepare(mlkv *view, mlkv_slice raw, op_value *value)
 {
-    return op_values_prepare(view, &raw, 1, false, value);
+    return op_values_prepare(view, (planes_form){0}, &raw, 1, false, value);
 }
 
 void op_value_done(mlkv *view, op_value *value)
@@ -238,7 +240,8 @@ int op_cell_retain(op *o, mlkv_slice cell)
 
 /* --- reading --- */
 
-static int read_blob(op *o, const cell_blob *blob, uint64_t offset, size_t size, void *to)
+/* checked: one part, by way of the checksums of its pieces. */
+static int read_parts(op *o, const cell_blob *blob, bool checked, const blob_part *parts, size_t n)
 {
     bool own = o->view->kind != VIEW_SNAPSHOT;
     store_read *read = o->view->read;
@@ -246,7 +249,8 @@ static int read_blob(op *o, const cell_blob *blob, uint64_t offset, size_t size,
     int result = own ? store_read_begin(o->engine->store, &read) : MLKV_OK;
     if (result != MLKV_OK)
         return result;
-    result = engine_blob_read(read, blob, offset, size, to);
+    result = checked ? engine_blob_read(read, blob, parts->offset, parts->size, parts->to)
+                     : engine_blob_read_parts(read, blob, parts, n);
     if (own)
         store_read_end(read);
     if (result != MLKV_ABSENT)
@@ -255,6 +259,26 @@ static int read_blob(op *o, const cell_blob *blob, uint64_t offset, size_t size,
         return error_set(MLKV_E_CORRUPT, "blob %llu is missing", (unsigned long long)blob->id);
     o->again = true;
     return ENGINE_AGAIN;
+}
+
+static int read_blob(op *o, const cell_blob *blob, uint64_t offset, size_t size, void *to)
+{
+    return read_parts(o, blob, true, &(blob_part){offset, size, to}, 1);
+}
+
+int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n)
+{
+    cell_blob blob;
+    bool is_blob;
+    int result = blob_of(cell, &blob, &is_blob);
+    if (result == MLKV_OK && !is_blob)
+        result = error_set(MLKV_E_ARGUMENT, "a cell is no blob");
+    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
+        if (parts[i].offset > blob.size || parts[i].size > blob.size - parts[i].offset)
+            result = error_set(MLKV_E_RANGE, "bytes from %llu on of a value of %llu",
+                               (unsigned long long)parts[i].offset, (unsigned long long)blob.size);
+    }
+    return result != MLKV_OK ? result : read_parts(o, &blob, false, parts, n);
 }
 
 int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)

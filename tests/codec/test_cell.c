@@ -201,8 +201,8 @@ START_TEST(broken_cells)
     OK(buffer_append(&back, "kept", 4));
     MUST(MLKV_E_CORRUPT, cell_decode(slice_of(NULL, 0), &back));
     MUST(MLKV_E_CORRUPT, cell_inspect(slice_of(NULL, 0), NULL, NULL, NULL));
-    MUST(MLKV_E_CORRUPT, cell_decode(TEXT("\3abc"), &back));
-    ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "kind is 3"));
+    MUST(MLKV_E_CORRUPT, cell_decode(TEXT("\4abc"), &back));
+    ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "kind is 4"));
     OK(cell_encode(&options, slice_of(raw, sizeof raw), &cell));
     for (size_t size = 1; size < cell.size; size++)
         MUST(MLKV_E_CORRUPT, cell_decode(slice_of(cell.data, size), &back));
@@ -225,7 +225,7 @@ END_TEST
 static void encode_piece(const cell_options *how, mlkv_slice raw, mlkv_buffer *piece)
 {
     piece->size = 0;
-    OK(blob_piece_encode(how, 99, 7, raw, piece));
+    OK(blob_piece_encode(how, (planes_form){0}, 99, 7, raw, piece));
 }
 
 START_TEST(pieces)
@@ -255,9 +255,9 @@ START_TEST(pieces)
         ck_assert(memcmp(raw, decoded, size) == 0);
     }
     OK(buffer_assign(&piece, "kept", 4));
-    MUST(MLKV_E_SIZE, blob_piece_encode(&options, 1, 0, slice_of(raw, size + 1), &piece));
+    MUST(MLKV_E_SIZE, blob_piece_encode(&options, (planes_form){0}, 1, 0, slice_of(raw, size + 1), &piece));
     ck_assert(slice_equal(slice_of_buffer(&piece), TEXT("kept")));
-    OK(blob_piece_encode(&options, 1, 0, slice_of(NULL, 0), &piece)); /* appended */
+    OK(blob_piece_encode(&options, (planes_form){0}, 1, 0, slice_of(NULL, 0), &piece)); /* appended */
     OK(blob_piece_decode(1, 0, slice_of((char *)piece.data + 4, piece.size - 4), NULL, 0));
     free(raw);
     free(decoded);

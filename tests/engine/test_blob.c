@@ -83,7 +83,7 @@ START_TEST(writes_and_reads)
         raws[i] = slice_of(bytes_of(sizes[i], i), sizes[i]);
         pieces += (sizes[i] + PIECE - 1) / PIECE;
     }
-    OK(engine_blobs_write(self, raws, COUNT, blobs));
+    OK(engine_blobs_write(self, (planes_form){0}, raws, COUNT, blobs));
     ck_assert_uint_eq(atomic_load(&self->counters.blobs_written), COUNT);
     ck_assert_uint_eq(count_class(self, RECORD_BLOB), pieces);
     ck_assert_uint_eq(count_class(self, RECORD_NOTE), COUNT);
@@ -115,7 +115,7 @@ START_TEST(cleans_waste)
     for (unsigned round = 0; round < 3; round++) {
         for (size_t i = 0; i < MANY; i++)
             raws[i] = TEXT("a small blob");
-        OK(engine_blobs_write(self, raws, MANY, blobs));
+        OK(engine_blobs_write(self, (planes_form){0}, raws, MANY, blobs));
         for (size_t i = 0; i < MANY; i++)
             refer(self, blobs[i].id);
     }
@@ -153,7 +153,7 @@ START_TEST(cleans_again_after_a_death)
     mlkv_slice raw = TEXT("a blob");
     cell_blob blob;
     int status;
-    OK(engine_blobs_write(self, &raw, 1, &blob));
+    OK(engine_blobs_write(self, (planes_form){0}, &raw, 1, &blob));
     refer(self, blob.id);
     let_go(self, blob.id);
     apply_all(self);
@@ -185,7 +185,7 @@ static void write_and_die(engine *_Atomic *handle)
     cell_blob blobs[3];
     CHILD_MUST(engine_replace(handle, &own) == MLKV_OK);
     engine_background_stop(own);
-    CHILD_MUST(engine_blobs_write(own, raws, 3, blobs) == MLKV_OK);
+    CHILD_MUST(engine_blobs_write(own, (planes_form){0}, raws, 3, blobs) == MLKV_OK);
     refer(own, blobs[0].id);
     refer(own, blobs[1].id);
     let_go(own, blobs[1].id);
@@ -200,7 +200,7 @@ START_TEST(cleans_after_dead_sessions)
     mlkv_slice raw = TEXT("of a living session");
     cell_blob own;
     int status;
-    OK(engine_blobs_write(self, &raw, 1, &own));
+    OK(engine_blobs_write(self, (planes_form){0}, &raw, 1, &own));
     IN_CHILD(status, write_and_die(&handle));
     ck_assert_int_eq(status, -SIGKILL);
     ck_assert_uint_eq(count_class(self, RECORD_BLOB), 4);
@@ -228,7 +228,7 @@ START_TEST(cleans_at_the_next_opening)
     engine *self = open_still(folder);
     mlkv_slice raw = TEXT("nobody's");
     cell_blob blob;
-    OK(engine_blobs_write(self, &raw, 1, &blob));
+    OK(engine_blobs_write(self, (planes_form){0}, &raw, 1, &blob));
     OK(engine_release(
         self)); /* never referred to nor given up: as if its operation had failed badly */
     self = open_still(folder);
@@ -237,7 +237,7 @@ START_TEST(cleans_at_the_next_opening)
     ck_assert_uint_eq(count_class(self, RECORD_BLOB) + count_class(self, RECORD_NOTE), 0);
     /* ids are never given twice */
     uint64_t before = blob.id;
-    OK(engine_blobs_write(self, &raw, 1, &blob));
+    OK(engine_blobs_write(self, (planes_form){0}, &raw, 1, &blob));
     ck_assert_uint_gt(blob.id, before);
     engine_blobs_discard(self, &blob.id, 1);
     OK(engine_release(self));
@@ -256,10 +256,10 @@ static void write_on_a_full_disk(const char *folder)
     apply_all(self);
     CHILD_MUST(stat(path, &status) == 0);
     limit_files((rlim_t)status.st_size + 10 * PIECE);
-    CHILD_MUST(engine_blobs_write(self, &raw, 1, &blob) == MLKV_E_FULL);
+    CHILD_MUST(engine_blobs_write(self, (planes_form){0}, &raw, 1, &blob) == MLKV_E_FULL);
     limit_files(RLIM_INFINITY);
     CHILD_MUST(count_class(self, RECORD_BLOB) == 0 && count_class(self, RECORD_NOTE) == 0);
-    CHILD_MUST(engine_blobs_write(self, &raw, 1, &blob) == MLKV_OK);
+    CHILD_MUST(engine_blobs_write(self, (planes_form){0}, &raw, 1, &blob) == MLKV_OK);
     unsigned char *got = malloc(raw.size);
     CHILD_MUST(got != NULL && read_part(self, &blob, 0, raw.size, got) == MLKV_OK &&
                memcmp(got, raw.data, raw.size) == 0);
@@ -286,7 +286,7 @@ static void write_and_live(const char *folder, int in, int out)
     mlkv_slice raw = TEXT("of a living session");
     cell_blob blob;
     char byte = 'k';
-    CHILD_MUST(engine_blobs_write(self, &raw, 1, &blob) == MLKV_OK);
+    CHILD_MUST(engine_blobs_write(self, (planes_form){0}, &raw, 1, &blob) == MLKV_OK);
     CHILD_MUST(write(out, &byte, 1) == 1);
     CHILD_MUST(read(in, &byte, 1) == 0);
     refer(self, blob.id);

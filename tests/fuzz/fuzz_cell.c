@@ -21,15 +21,18 @@ static const cell_options options = {.threshold_bytes = 32, .level = 1};
 static mlkv_buffer decoded;
 static mlkv_buffer encoded;
 static mlkv_buffer again;
-static uint64_t accepted[3]; /* by kind, so that main can see that the seeds reach the depths */
+static uint64_t accepted[4]; /* by kind, so that main can see that the seeds reach the depths */
 static uint64_t pieces_accepted;
 
 static void use_raw(mlkv_slice raw)
 {
-    encoded.size = again.size = 0;
-    REQUIRE(cell_encode(&options, raw, &encoded) == 0);
-    REQUIRE(cell_decode(slice_of_buffer(&encoded), &again) == 0);
-    REQUIRE(slice_equal(raw, slice_of_buffer(&again)));
+    static const planes_form forms[] = {{0}, {1, false}, {2, true}, {4, true}, {8, false}};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        encoded.size = again.size = 0;
+        REQUIRE(cell_encode_numbers(&options, forms[i], raw, &encoded) == 0);
+        REQUIRE(cell_decode(slice_of_buffer(&encoded), &again) == 0);
+        REQUIRE(slice_equal(raw, slice_of_buffer(&again)));
+    }
 }
 
 static void try_cell(mlkv_slice cell)
@@ -106,7 +109,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef FUZZ_WITH_LIBFUZZER
 
-enum { SEED_COUNT = 10, SEED_RAW_SIZE = 2000 };
+enum { SEED_COUNT = 16, SEED_PLANES = 10, SEED_RAW_SIZE = 2000 };
+
+/* Numbers of which some planes are noise, some repeat, some are one byte. */
+static void make_planes_seed(unsigned number, mlkv_buffer *seed)
+{
+    static const planes_form forms[] = {{2, true}, {4, true}, {8, false}};
+    planes_form form = forms[number % 3];
+    unsigned char raw[SEED_RAW_SIZE * 2 + 1] = {0};
+    for (size_t i = 0; i < sizeof raw; i++)
+        raw[i] = i % form.width == 0 ? (unsigned char)(fuzz_random() >> 56) : (unsigned char)(i / form.width % 3 * (i % form.width - 1));
+    mlkv_slice content = slice_of(raw, sizeof raw);
+    int result = number < 3 ? cell_encode_numbers(&options, form, content, seed)
+                            : blob_piece_encode(&options, form, 7, 3, content, seed);
+    REQUIRE(result == 0);
+    REQUIRE(((unsigned char *)seed->data)[number < 3 ? 0 : 4] == CELL_PLANES);
+}
 
 static bool make_seed(unsigned number, mlkv_buffer *seed)
 {
@@ -115,19 +133,23 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
     unsigned char raw[SEED_RAW_SIZE] = {0};
     if (number >= SEED_COUNT)
         return false;
+    seed->size = 0;
+    if (number >= SEED_PLANES) {
+        make_planes_seed(number - SEED_PLANES, seed);
+        return true;
+    }
     for (size_t i = 0; i < sizeof raw; i++)
         raw[i] = (unsigned char)(number % 2 == 0 ? "abcdefgh  ijk "[i % 14]
                                                  : (int)(fuzz_random() >> 56));
     mlkv_slice content = slice_of(raw, number < 6 ? sizeof raw : 20);
-    seed->size = 0;
     if (number == 8)
         REQUIRE(cell_encode_blob(&blob, seed) == 0);
     else if (number == 9)
-        REQUIRE(blob_piece_encode(&plain, 7, 3, content, seed) == 0);
+        REQUIRE(blob_piece_encode(&plain, (planes_form){0}, 7, 3, content, seed) == 0);
     else if (number % 4 < 2)
         REQUIRE(cell_encode(&options, content, seed) == 0);
     else
-        REQUIRE(blob_piece_encode(&options, 7, 3, content, seed) == 0);
+        REQUIRE(blob_piece_encode(&options, (planes_form){0}, 7, 3, content, seed) == 0);
     return true;
 }
 
@@ -135,9 +157,10 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
 static void check_reached(void)
 {
     fprintf(stderr,
-            "fuzz_cell: %llu raw, %llu zstd, %llu blob cells and %llu pieces were accepted\n",
+            "fuzz_cell: %llu raw, %llu zstd, %llu blob, %llu planes cells and %llu pieces were accepted\n",
             (unsigned long long)accepted[CELL_RAW], (unsigned long long)accepted[CELL_ZSTD],
-            (unsigned long long)accepted[CELL_BLOB], (unsigned long long)pieces_accepted);
+            (unsigned long long)accepted[CELL_BLOB], (unsigned long long)accepted[CELL_PLANES],
+            (unsigned long long)pieces_accepted);
     REQUIRE(accepted[CELL_RAW] > 100 && accepted[CELL_ZSTD] > 100 && accepted[CELL_BLOB] > 100 &&
             pieces_accepted > 100);
     REQUIRE(accepted[CELL_ZSTD] + accepted[CELL_BLOB] + pieces_accepted <

@@ -73,6 +73,32 @@ static void expect(scan *opened, const oracle *expected, mlkv_slice prefix, mlkv
     MUST(MLKV_ABSENT, scan_next(opened, &key, &value));
 }
 
+/* Goes here and there in the same scan, forward and back, within what it was opened for. */
+static void expect_seeks(scan *opened, const oracle *expected, mlkv_slice prefix, mlkv_slice after)
+{
+    mlkv_slice key, value;
+    for (int round = 0; round < 10; round++) {
+        size_t i = draw(NAMES), j = i;
+        if (after.size != 0 && slice_compare(name_of(i), after) <= 0)
+            continue;
+        OK(scan_seek(opened, name_of(i)));
+        while (j < NAMES &&
+               (expected->versions[j] == DELETED || slice_compare(name_of(j), prefix) < 0))
+            j++;
+        bool there = j < NAMES && slice_starts_with(name_of(j), prefix);
+        for (int steps = 0; steps < 2 && there; steps++) {
+            OK(scan_next(opened, &key, &value));
+            ck_assert(slice_equal(key, name_of(j)));
+            ck_assert(slice_equal(value, value_of(expected->versions[j])));
+            for (j++; j < NAMES && expected->versions[j] == DELETED; j++)
+                ;
+            there = j < NAMES && slice_starts_with(name_of(j), prefix);
+        }
+        if (!there)
+            MUST(MLKV_ABSENT, scan_next(opened, &key, &value));
+    }
+}
+
 typedef struct {
     char prefix_bytes[32], after_bytes[32];
     mlkv_slice prefix, after;
@@ -124,6 +150,7 @@ static int mixed_rule(op *o, void *context)
     for (uint64_t i = draw(8); i > 0; i--)
         OK(change_one(&own, self->expected));
     expect(opened, &then, r.prefix, r.after);
+    expect_seeks(opened, &then, r.prefix, r.after);
     scan_close(opened);
     return MLKV_OK;
 }
@@ -194,6 +221,7 @@ START_TEST(stands_still)
         change_many(db, &now, 300); /* several rings */
         apply_all(db);
         expect(opened, &then, TEXT("K"), slice_of(NULL, 0));
+        expect_seeks(opened, &then, TEXT("K"), slice_of(NULL, 0));
         scan_close(opened);
         check_view(db, &now);
     }

@@ -322,7 +322,7 @@ START_TEST(prepares_many)
     for (size_t i = 0; i < COUNT; i++)
         raws[i] = i == 7 ? slice_of(NULL, 0) : bytes_of(LARGE, 3);
     uint64_t before = atomic_load(&atomic_load(&db->engine)->counters.batches_applied);
-    OK(op_values_prepare(db, raws, COUNT, true, values));
+    OK(op_values_prepare(db, (planes_form){0}, raws, COUNT, true, values));
     ck_assert_uint_eq(atomic_load(&atomic_load(&db->engine)->counters.batches_applied), before);
     for (size_t i = 0; i < COUNT; i++) {
         char key[16];
@@ -334,7 +334,7 @@ START_TEST(prepares_many)
         op_value_done(db, &values[i]);
     }
     expect_counts(db, COUNT - 1, COUNT - 1);
-    OK(op_values_prepare(db, raws, 0, true, values));
+    OK(op_values_prepare(db, (planes_form){0}, raws, 0, true, values));
     OK(mlkv_snapshot(db, &snapshot));
     MUST(MLKV_E_READONLY, op_value_prepare(snapshot, raws[0], &values[0]));
     MUST(MLKV_E_READONLY, op_value_prepare(read_only, raws[0], &values[0]));
