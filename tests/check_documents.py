@@ -3,7 +3,8 @@
 
 Reads README.md and docs/*.md. Links lead to files; a path between backquotes exists; each mlkv_ and MLKV_ name occurs in the headers, the
 sources or the scripts. With --run, each fenced block of C, C++ or Python that is a whole program (has a main; for Python, imports mlkv) is
-compiled against BUILD's library and run in an empty folder, and must end with status 0. Standard library only.
+compiled against BUILD's library and run in an empty folder, and must end with status 0. A block under a line "<!-- from FILE -->" stands in
+that file word for word, but for its indent. Standard library only.
 """
 import glob
 import os
@@ -11,9 +12,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+QUOTE = re.compile(r"^<!-- from (\S+) -->\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:md|py|sh|build|c|h|pml))`")
 NAME = re.compile(r"\bmlkv_\w+|\bMLKV_\w+")
@@ -46,6 +49,10 @@ def references(path, text, names):
     for target in LINK.findall(text):
         if "://" not in target and not os.path.exists(os.path.join(here, target)):
             yield f"links to {target}"
+    for target, block in QUOTE.findall(text):
+        source = read(os.path.join(ROOT, target)) if os.path.exists(os.path.join(ROOT, target)) else ""
+        if not any("\n" + textwrap.indent(textwrap.dedent(block), " " * indent) in source for indent in range(0, 25, 4)):
+            yield f"quotes what is not in {target}: {block.splitlines()[0].strip()} ..."
     prose = FENCE.sub("", text)
     for target in set(PATH.findall(prose)):
         # A file named without its folder may stand anywhere; build folders come and go.

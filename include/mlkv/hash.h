@@ -75,7 +75,7 @@ MLKV_API int mlkv_hash_values(mlkv *view, mlkv_slice key, mlkv_rows *ret_values)
 /* Adds delta to the decimal number in the field and stores the sum as text; a missing field counts
  * as 0 and is created, the key too; a field's expiry stays. ret_value may be NULL. Numbers are those of mlkv_string_add.
  * Cost: two record reads, one or two written. Returns MLKV_OK; MLKV_E_NUMBER: the value is no such
- * number; MLKV_E_RANGE: it or the sum does not fit 64 bits. Mirrors HINCRBY. Since 0.1. */
+ * number; MLKV_E_RANGE: the sum does not fit 64 bits. Mirrors HINCRBY. Since 0.1. */
 MLKV_API int mlkv_hash_add(mlkv *view, mlkv_slice key, mlkv_slice field, int64_t delta,
                            int64_t *ret_value);
 
@@ -86,6 +86,10 @@ MLKV_API int mlkv_hash_add(mlkv *view, mlkv_slice key, mlkv_slice field, int64_t
  * Mirrors HINCRBYFLOAT. Since 0.1. */
 MLKV_API int mlkv_hash_add_float(mlkv *view, mlkv_slice key, mlkv_slice field, double delta,
                                  mlkv_buffer *ret_text);
+
+/* The same with the number as text, as mlkv_string_add_decimal takes it. Mirrors HINCRBYFLOAT. Since 0.1. */
+MLKV_API int mlkv_hash_add_decimal(mlkv *view, mlkv_slice key, mlkv_slice field, mlkv_slice delta,
+                                   mlkv_buffer *ret_text);
 
 /* The size of the field's value in bytes. Cost: two record reads; the value is not decoded. Returns
  * MLKV_OK; MLKV_ABSENT: no such key or field. Mirrors HSTRLEN. Since 0.1. */

@@ -35,9 +35,55 @@ MLKV_API int mlkv_key_exists(mlkv *view, const mlkv_slice *keys, size_t n, size_
  * written. Returns MLKV_OK. Mirrors UNLINK, DEL. Since 0.1. */
 MLKV_API int mlkv_key_delete(mlkv *view, const mlkv_slice *keys, size_t n, size_t *ret_deleted);
 
+/* How many of n keys exist; a key named twice counts twice. The same as mlkv_key_exists: nothing here depends on when a key was
+ * last used. Mirrors TOUCH. Since 0.1. */
+MLKV_API int mlkv_key_touch(mlkv *view, const mlkv_slice *keys, size_t n, size_t *ret_count);
+
+/* Deletes every key, all at once: an atomic write as any other, in a transaction part of it. Locks by name (lock.h) are keys
+ * too. Cost: O(keys), whatever they hold: elements are reclaimed in the background. The writer lock is held for as long, some
+ * 2 s for a million keys, and about 200 bytes of memory a key are taken. Returns MLKV_OK. Mirrors FLUSHDB, FLUSHALL. Since 0.1. */
+MLKV_API int mlkv_key_delete_all(mlkv *view);
+
 /* What the key holds; MLKV_TYPE_NONE for a missing key. Cost: one record read. Returns MLKV_OK.
  * Mirrors TYPE. Since 0.1. */
 MLKV_API int mlkv_key_type(mlkv *view, mlkv_slice key, mlkv_type *ret_type);
+
+/* --- one key becomes another, or two --- */
+
+/* The key gets a new name, with all that it holds and its expiries; a key of that name, of any type, is deleted. The old name
+ * being the new one, nothing changes. Cost: two record reads, and up to eight written, whatever the keys hold; O(value) for a
+ * string. Returns MLKV_OK; MLKV_ABSENT: no such key. Mirrors RENAME. Since 0.1. */
+MLKV_API int mlkv_key_rename(mlkv *view, mlkv_slice key, mlkv_slice new_name);
+
+/* The same, only if there is no key of the new name (nor are both names the same). *ret_renamed (may be NULL): 1 if so, else 0.
+ * Returns MLKV_OK, also if it was not renamed; MLKV_ABSENT: no such key, *ret_renamed is untouched. Mirrors RENAMENX. Since 0.1. */
+MLKV_API int mlkv_key_rename_if_absent(mlkv *view, mlkv_slice key, mlkv_slice new_name,
+                                       int *ret_renamed);
+
+/* Copies a key with all that it holds and its expiries to another name, all at once. A key that stands there is replaced if
+ * `replace` is not 0, else nothing is done. *ret_copied (may be NULL): 1 if it was copied, else 0. A copied tensor has version 1.
+ * Cost: O(elements), some 1 to 3 us each, under the writer lock, and all of the copy in memory for as long; large values (blobs)
+ * are shared, not copied. Returns MLKV_OK, also if it was not copied; MLKV_ABSENT: no such key, *ret_copied is untouched;
+ * MLKV_E_ARGUMENT: both names are the same. Mirrors COPY. Since 0.1. */
+MLKV_API int mlkv_key_copy(mlkv *view, mlkv_slice source, mlkv_slice destination, int replace,
+                           int *ret_copied);
+
+/* --- keys at large --- */
+
+/* Some key, which replaces the content of *ret_key. Of up to 1024 keys each is equally likely. Of more, 16 are drawn, by ways
+ * down the tree of their names, and one of these, weighed against the likelihood of its way: names that differ in digits, or are
+ * random, are drawn nearly equally; where few begin like no others beside many that begin alike, some are drawn up to about four
+ * times as often as others; every key is drawn at times. Cost: not O(keys) but O(forks on the way), about a millisecond, and
+ * O(records not yet in LMDB); only where nearly all keys have expired all are read. Returns MLKV_OK; MLKV_ABSENT: there is no
+ * key. Mirrors RANDOMKEY. Since 0.1. */
+MLKV_API int mlkv_key_random(mlkv *view, mlkv_buffer *ret_key);
+
+/* All keys that match a pattern, as of one moment, in the order of their bytes (names of more than about 480 bytes by their first
+ * bytes only). In a pattern ? is any byte, * any bytes, also none; [a-cx] one of these bytes, [^a-c] none of these; a backslash
+ * takes the next byte as it is. Bytes are what Redis compares them as, signed: a range over 0x7f goes from the higher to the
+ * lower. Rows are the caller's. Cost: 300 ns a key that begins with what stands before the first of ?*[, and O(key * pattern) at
+ * worst to compare it. Returns MLKV_OK, also with no rows. Mirrors KEYS. Since 0.1. */
+MLKV_API int mlkv_key_matching(mlkv *view, mlkv_slice pattern, mlkv_rows *ret_keys);
 
 /* --- expiry: keys that end by themselves ---
  *
@@ -54,10 +100,11 @@ MLKV_API int mlkv_key_type(mlkv *view, mlkv_slice key, mlkv_type *ret_type);
 /* When mlkv_key_expire sets an expiry. */
 typedef enum {
     MLKV_EXPIRE_ALWAYS = 0,
-    MLKV_EXPIRE_IF_NONE = 1,   /* NX: only if the key has none */
-    MLKV_EXPIRE_IF_ANY = 2,    /* XX: only if it has one */
-    MLKV_EXPIRE_IF_LATER = 3,  /* GT: only if it has one, and this one is later */
-    MLKV_EXPIRE_IF_SOONER = 4, /* LT: only if it has none, or this one is sooner */
+    MLKV_EXPIRE_IF_NONE = 1,       /* NX: only if the key has none */
+    MLKV_EXPIRE_IF_ANY = 2,        /* XX: only if it has one */
+    MLKV_EXPIRE_IF_LATER = 3,      /* GT: only if it has one, and this one is later */
+    MLKV_EXPIRE_IF_SOONER = 4,     /* LT: only if it has none, or this one is sooner */
+    MLKV_EXPIRE_IF_ANY_SOONER = 5, /* XX LT: only if it has one, and this one is sooner */
 } mlkv_expire_condition;
 
 enum { MLKV_NO_EXPIRY = -1 };

@@ -4,7 +4,9 @@
 
 #include <mlkv/base.h>
 #include <mlkv/bits.h>
+#include <mlkv/command.h>
 #include <mlkv/db.h>
+#include <mlkv/dump.h>
 #include <mlkv/error.h>
 #include <mlkv/hash.h>
 #include <mlkv/key.h>
@@ -12,6 +14,7 @@
 #include <mlkv/lock.h>
 #include <mlkv/salvage.h>
 #include <mlkv/set.h>
+#include <mlkv/sort.h>
 #include <mlkv/string.h>
 #include <mlkv/tensor.h>
 #include <mlkv/wait.h>

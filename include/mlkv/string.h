@@ -86,8 +86,8 @@ MLKV_API int mlkv_string_length(mlkv *view, mlkv_slice key, uint64_t *ret_length
 /* Adds delta to the decimal number in the value and stores the sum as text; a missing key counts as
  * 0 and is created. An expiry stays. ret_value may be NULL. A number is what this function writes:
  * no blanks, no plus, no leading zeros, no "-0". Cost: one record read and one written. Returns
- * MLKV_OK; MLKV_E_TYPE: not a string; MLKV_E_NUMBER: the value is no such number; MLKV_E_RANGE: it
- * or the sum does not fit 64 bits. Mirrors INCRBY, DECRBY (a negative delta), INCR, DECR. Since
+ * MLKV_OK; MLKV_E_TYPE: not a string; MLKV_E_NUMBER: the value is no such number; MLKV_E_RANGE: the
+ * sum does not fit 64 bits. Mirrors INCRBY, DECRBY (a negative delta), INCR, DECR. Since
  * 0.1. */
 MLKV_API int mlkv_string_add(mlkv *view, mlkv_slice key, int64_t delta, int64_t *ret_value);
 
@@ -97,6 +97,11 @@ MLKV_API int mlkv_string_add(mlkv *view, mlkv_slice key, int64_t delta, int64_t 
  * mlkv_string_add. Returns MLKV_OK; MLKV_E_TYPE; MLKV_E_NUMBER: the value or delta is no finite number;
  * MLKV_E_RANGE: the sum is not finite. Mirrors INCRBYFLOAT. Since 0.1. */
 MLKV_API int mlkv_string_add_float(mlkv *view, mlkv_slice key, double delta, mlkv_buffer *ret_text);
+
+/* The same with the number as text, which may have more digits than a double holds (18 count), and a larger
+ * exponent. MLKV_E_NUMBER: it is no number; infinity gives MLKV_E_RANGE. Mirrors INCRBYFLOAT. Since 0.1. */
+MLKV_API int mlkv_string_add_decimal(mlkv *view, mlkv_slice key, mlkv_slice delta,
+                                     mlkv_buffer *ret_text);
 
 /* Appends bytes to the value; a missing key is created. An expiry stays. *ret_length (may be NULL): the
  * new size. Cost: the value is read and written whole, O(value); from 16 KiB on other writers wait

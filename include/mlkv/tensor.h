@@ -77,8 +77,8 @@ typedef struct {
     uint64_t row_bytes;
     uint64_t chunk_rows; /* rows of a chunk; the last one may have fewer */
     uint64_t chunks;
-    uint64_t version; /* 1 at the first put; grows by one with each put, write or add, until the key
-                         is deleted or put with another form */
+    uint64_t version; /* 1 at the first put; grows by one with each put or other change, until the
+                         key is deleted or put with another form */
 } mlkv_tensor_info;
 
 /* Bytes of an element; 0 for an unknown dtype. Cost O(1). */
@@ -137,6 +137,57 @@ MLKV_API int mlkv_tensor_read_rows(mlkv *view, mlkv_slice key, uint64_t first, u
 MLKV_API int mlkv_tensor_write_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count,
                                     const void *data, size_t size);
 
+/* Reads rows by an array of their numbers, the lookup of embeddings: row rows[i] is written to data
+ * at i * row_bytes. The same row may be asked for several times. size must be n * row_bytes; n may be
+ * 0. All rows are of one moment. On failure data may have been partly written.
+ *
+ * Cost: O(n), and one visit to each chunk that has such rows, in each 4194304 of the n numbers (they
+ * are sorted, in 32 bytes of memory a number, so that is the most that is taken). Of a chunk stored
+ * uncompressed only the rows are copied, without looking at its checksum (mlkv_verify does); any other
+ * is decoded.
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (a row that is not there, which the detail
+ * names, a negative number taken for an unsigned one too; size), MLKV_E_CORRUPT. */
+MLKV_API int mlkv_tensor_gather(mlkv *view, mlkv_slice key, const uint64_t *rows, size_t n,
+                                void *data, size_t size);
+
+/* Writes over rows by an array of their numbers: row rows[i] gets what stands in data at
+ * i * row_bytes; if a row is named several times, the last one. size must be n * row_bytes. n may be
+ * 0; the version grows in any case. All of it becomes visible at once. The chunks touched are stored
+ * uncompressed until the next mlkv_tensor_put.
+ *
+ * Cost: O(n) to sort the numbers, before the lock is taken, in 32 bytes of memory a number; then
+ * O(bytes of the chunks touched).
+ * Returns as mlkv_tensor_gather. */
+MLKV_API int mlkv_tensor_scatter(mlkv *view, mlkv_slice key, const uint64_t *rows, size_t n,
+                                 const void *data, size_t size);
+
+/* Row rows[i] += alpha * (what stands in delta at i * row_bytes): the sparse update of embeddings,
+ * atomic across threads and processes: no sum is lost. Numbers are computed as by mlkv_tensor_add; of a
+ * row that is named several times each sum is rounded by itself, in the order of the array.
+ *
+ * Cost: as mlkv_tensor_scatter; many or large chunks as in mlkv_tensor_add.
+ * Returns as mlkv_tensor_gather; MLKV_E_NUMBER as mlkv_tensor_add. */
+MLKV_API int mlkv_tensor_scatter_add(mlkv *view, mlkv_slice key, double alpha, const uint64_t *rows,
+                                     size_t n, const void *delta, size_t size);
+
+/* Appends `count` rows behind the last one, so that shape[0] grows: a data set that grows. size must be
+ * count * row_bytes. The tensor must exist: put one with shape[0] == 0 to begin with. A scalar has no
+ * rows to append to. count may be 0; the version grows in any case. *ret_rows (NULL: not wanted)
+ * becomes the number of rows, of which the new ones are the last. Others see all of the rows with the
+ * new shape, or neither.
+ *
+ * Only the last chunk, if it has room, and new chunks are written. As long as all rows are in one chunk,
+ * its size is the default or what it is, whichever is more, whatever was said when it was put; from two
+ * chunks on it stays. A chunk that the rows fill is compressed, outside the lock; one with room left is
+ * stored uncompressed.
+ *
+ * Cost: O(bytes of the rows, and of the last chunk): rows had better be appended many at a time. If
+ * others append meanwhile, rows that fill chunks are encoded again, at last within a transaction.
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (a scalar; size), MLKV_E_SIZE (the tensor
+ * would become too large). */
+MLKV_API int mlkv_tensor_append_rows(mlkv *view, mlkv_slice key, uint64_t count, const void *data,
+                                     size_t size, uint64_t *ret_rows);
+
 /* t += alpha * delta, atomic across threads and processes: no sum is lost. `tensor` describes delta
  * and must equal the stored tensor's dtype and shape.
  *
@@ -165,6 +216,15 @@ MLKV_API int mlkv_tensor_add(mlkv *view, mlkv_slice key, double alpha, const mlk
  * Returns as mlkv_tensor_add; MLKV_E_SHAPE: rows that are not there, size. */
 MLKV_API int mlkv_tensor_add_rows(mlkv *view, mlkv_slice key, double alpha, uint64_t first,
                                   uint64_t count, const void *delta, size_t size);
+
+/* t *= factor, the whole tensor, atomic across threads and processes. Computed as the product in
+ * mlkv_tensor_add, and rounded once to the tensor's dtype; bool: old and factor != 0. (t += alpha * x
+ * is mlkv_tensor_add.)
+ *
+ * Cost: O(bytes), as mlkv_tensor_add.
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_NUMBER (a whole-number or bool tensor and a factor
+ * that is infinite or NaN). */
+MLKV_API int mlkv_tensor_scale(mlkv *view, mlkv_slice key, double factor);
 
 MLKV_END_DECLS
 

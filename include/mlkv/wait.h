@@ -29,6 +29,12 @@ MLKV_API int mlkv_list_move_wait(mlkv *view, mlkv_slice source, mlkv_slice desti
                                  mlkv_list_end from, mlkv_list_end to, int64_t timeout_ms,
                                  mlkv_buffer *ret_value);
 
+/* mlkv_zset_pop_first, waiting until one of the keys has a member. *ret_key, ret_scores: may be NULL. Returns MLKV_OK; MLKV_ABSENT: the
+ * time is over; MLKV_E_TYPE: the first of the keys that exists is no sorted set. Mirrors BZPOPMIN, BZPOPMAX, BZMPOP. Since 0.1. */
+MLKV_API int mlkv_zset_pop_wait(mlkv *view, const mlkv_slice *keys, size_t key_count, uint64_t n,
+                                int highest, int64_t timeout_ms, size_t *ret_key,
+                                mlkv_rows *ret_members, mlkv_buffer *ret_scores);
+
 /* --- watches --- */
 
 typedef struct mlkv_watch mlkv_watch;

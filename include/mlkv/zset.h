@@ -158,7 +158,8 @@ MLKV_API int mlkv_zset_range_store(mlkv *view, mlkv_slice destination, mlkv_slic
 
 /* Removes and returns up to n members with the lowest scores, or, highest != 0, the highest; they come in
  * the order in which they are taken. No items for a missing key or n == 0. Cost: one rank, and two records
- * deleted for each member. Returns MLKV_OK. Mirrors ZPOPMIN, ZPOPMAX. Since 0.1. */
+ * deleted for each member. After MLKV_E_DURABILITY the members are gone, and the outputs hold them as after
+ * MLKV_OK. Returns MLKV_OK. Mirrors ZPOPMIN, ZPOPMAX. Since 0.1. */
 MLKV_API int mlkv_zset_pop(mlkv *view, mlkv_slice key, uint64_t n, int highest,
                            mlkv_rows *ret_members, mlkv_buffer *ret_scores);
 

@@ -26,7 +26,7 @@
 #include "types/element.h"
 #include "types/expiry.h"
 #include "types/layout.h"
-#include "types/tensor.h"
+#include "types/life.h"
 
 #include <stdatomic.h>
 
@@ -36,21 +36,6 @@ enum {
     STEP_LIVES = 1024,
     PAUSE_MAX = 256, /* steps left out at most when there was nothing to do: about a minute */
     ID_HEAD_SIZE = 9,
-};
-
-/* Where a type keeps its elements, and where in their values a cell stands. */
-enum { CELL_NONE = -1, CELL_OF_FIELD = -2 };
-typedef struct {
-    char record_class; /* 0: no more */
-    int cell_at;       /* offset, or one of the above */
-} life_class;
-
-static const life_class classes_of_type[][3] = {
-    [TYPE_HASH] = {{RECORD_ELEMENT, CELL_OF_FIELD}, {RECORD_FIELD_EXPIRY, CELL_NONE}, {0, 0}},
-    [TYPE_LIST] = {{RECORD_LIST, 0}, {0, 0}, {0, 0}},
-    [TYPE_SET] = {{RECORD_ELEMENT, CELL_NONE}, {RECORD_LIST, CELL_NONE}, {0, 0}},
-    [TYPE_ZSET] = {{RECORD_ELEMENT, CELL_NONE}, {RECORD_ORDER, CELL_NONE}, {0, 0}},
-    [TYPE_TENSOR] = {{RECORD_TENSOR, TENSOR_CHUNK_HEAD_SIZE}, {0, 0}, {0, 0}},
 };
 
 /* --- scans --- */
@@ -99,33 +84,13 @@ typedef struct {
     size_t records, lives; /* of this step */
 } sweep;
 
-/* The part of an element's value that is a cell, if it has one that refers to a blob. */
-static bool find_blob(mlkv_slice key, mlkv_slice value, int cell_at, mlkv_slice *ret_cell)
-{
-    mlkv_slice name;
-    if (cell_at == CELL_NONE)
-        return false;
-    if (cell_at == CELL_OF_FIELD) {
-        int64_t at_ms;
-        if (layout_split_name(key, ELEMENT_HEAD_SIZE, value, &name, ret_cell) != MLKV_OK ||
-            layout_split_field(*ret_cell, &at_ms, ret_cell) != MLKV_OK)
-            return false;
-    } else {
-        if (value.size < (size_t)cell_at)
-            return false;
-        *ret_cell =
-            slice_of((const unsigned char *)value.data + cell_at, value.size - (size_t)cell_at);
-    }
-    return ret_cell->size == CELL_BLOB_SIZE && *(const unsigned char *)ret_cell->data == CELL_BLOB;
-}
-
 static int release_rule(op *o, const item *it, mlkv_slice key)
 {
     mlkv_slice value, cell;
     int result = op_borrow(o, key, &value);
     if (result == MLKV_ABSENT)
         return MLKV_OK;
-    if (result == MLKV_OK && find_blob(key, value, it->cell_at, &cell))
+    if (result == MLKV_OK && life_find_blob(key, value, it->cell_at, &cell))
         result = element_release_cell(o, cell);
     if (result == MLKV_E_CORRUPT)
         result = MLKV_OK; /* a blob without a count: nothing to count down */
@@ -200,7 +165,7 @@ static int sweep_class(sweep *self, int type, const life_class *which, uint64_t 
         result = scan_next(walk, &key, &value);
         if (result != MLKV_OK)
             break;
-        bool refers = find_blob(key, value, which->cell_at, &cell);
+        bool refers = life_find_blob(key, value, which->cell_at, &cell);
         result = add(self, refers ? ITEM_RELEASE : ITEM_DELETE, type, which->cell_at, key);
         if (result == MLKV_OK && ++self->records >= STEP_RECORDS) {
             result = add(self, ITEM_PROGRESS, type, 0, key);
@@ -216,13 +181,13 @@ static int sweep_class(sweep *self, int type, const life_class *which, uint64_t 
 static int sweep_life(sweep *self, int type, mlkv_slice garbage_key, mlkv_slice progress)
 {
     uint64_t id = load_be64((const unsigned char *)garbage_key.data + 1);
-    const life_class *which = classes_of_type[type];
+    const life_class *which = life_classes(type);
     if (progress.size != 0)
         while (which->record_class != 0 && which->record_class != *(const char *)progress.data)
             which++;
     if (which->record_class ==
         0) { /* no class of this type: the progress is not ours, so it is not believed */
-        which = classes_of_type[type];
+        which = life_classes(type);
         progress = slice_of(NULL, 0);
     }
     for (; which->record_class != 0; which++) {
@@ -245,8 +210,7 @@ static int read_garbage(mlkv_slice key, mlkv_slice value, record_key *ret_key, i
     const unsigned char *bytes = value.data;
     if (key.size != ID_HEAD_SIZE || value.size < 1 || value.size > 1 + RECORD_KEY_SIZE_MAX)
         return MLKV_ABSENT;
-    if (bytes[0] >= sizeof classes_of_type / sizeof *classes_of_type ||
-        classes_of_type[bytes[0]][0].record_class == 0)
+    if (life_classes(bytes[0]) == NULL)
         return MLKV_ABSENT;
     memcpy(ret_key->bytes, key.data, key.size);
     ret_key->size = (uint16_t)key.size;

@@ -18,7 +18,7 @@
  *      hold, and full names are compared.
  *   3. Hash, set and list: the life that is scanned was the key's at the moment of the scan's opening (ids are unique in a store for
  * ever, so
- *      the same id before and after the opening proves it).
+ *      the same id before and after the opening proves it; at most it had another name in between, renamed away and back).
  * Locks: none; a cursor belongs to one thread at a time.
  */
 #include <mlkv/key.h>

@@ -5,6 +5,7 @@
  *
  *   missing --create--> new life --store--> alive --store--> alive
  *   alive --remove--> missing, and G id if elements were left        alive --vanish--> missing
+ *   alive --rename--> missing, and alive under another name: the same life, so not one element is touched
  *   alive --its time passes, or that of the last of a hash's fields--> expired: MLKV_ABSENT to everybody;
  *                                                                      the next creation puts the old life away first
  *
@@ -16,6 +17,7 @@
  */
 #include "types/entry.h"
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "types/clean.h"
@@ -81,21 +83,19 @@ static void keep_blob(entry *self)
         memcpy(self->blob_cell, cell, CELL_BLOB_SIZE);
 }
 
-int entry_open(op *o, mlkv_slice name, int type, entry *ret_entry)
+static void begin_entry(entry *self)
 {
-    entry *self = ret_entry;
-    mlkv_slice value;
-    self->name = name;
     self->expired = false;
     self->has_blob = false;
     self->stored_expiry_ms = 0;
     self->stored_first_ms = 0;
     self->rest = slice_of(NULL, 0);
-    int result = layout_key(name, &self->key);
-    if (result == MLKV_OK)
-        result = named_borrow(o, &self->key, HEAD_SIZE_KEY, name, &value);
-    if (result == MLKV_OK)
-        result = layout_read_header(value, &self->header, &self->rest);
+}
+
+/* value: of the K record, behind the name. */
+static int read_entry(entry *self, mlkv_slice value)
+{
+    int result = layout_read_header(value, &self->header, &self->rest);
     if (result == MLKV_OK)
         result = layout_read_fields(&self->header, &self->rest);
     if (result != MLKV_OK)
@@ -103,6 +103,36 @@ int entry_open(op *o, mlkv_slice name, int type, entry *ret_entry)
     keep_blob(self);
     self->stored_expiry_ms = self->header.expiry_ms;
     self->stored_first_ms = self->header.first_ms;
+    return MLKV_OK;
+}
+
+int entry_of_record(mlkv_slice key, mlkv_slice value, entry *ret_entry)
+{
+    entry *self = ret_entry;
+    mlkv_slice behind;
+    begin_entry(self);
+    int result = layout_split_name(key, HEAD_SIZE_KEY, value, &self->name, &behind);
+    if (result != MLKV_OK)
+        return result;
+    bytes_copy(self->key.bytes, key.data, key.size);
+    self->key.size = (uint16_t)key.size;
+    self->key.is_long = key.size == RECORD_KEY_SIZE_MAX;
+    return read_entry(self, behind);
+}
+
+int entry_open(op *o, mlkv_slice name, int type, entry *ret_entry)
+{
+    entry *self = ret_entry;
+    mlkv_slice value;
+    self->name = name;
+    begin_entry(self);
+    int result = layout_key(name, &self->key);
+    if (result == MLKV_OK)
+        result = named_borrow(o, &self->key, HEAD_SIZE_KEY, name, &value);
+    if (result == MLKV_OK)
+        result = read_entry(self, value);
+    if (result != MLKV_OK)
+        return result;
     if (self->header.expiry_ms != 0 && self->header.expiry_ms <= op_now_ms(o)) {
         op_saw_expired(o, self->header.expiry_ms);
         self->expired = true;
@@ -181,6 +211,16 @@ int entry_store(op *o, entry *self, mlkv_slice head, mlkv_slice body)
     return named_put(o, &self->key, self->name, slice_of(joined, size), head);
 }
 
+int entry_store_again(op *o, entry *self)
+{
+    mlkv_buffer rest = {0}; /* what was read is borrowed, and storing it is an op_ call */
+    int result = buffer_assign(&rest, self->rest.data, self->rest.size);
+    if (result == MLKV_OK)
+        result = entry_store(o, self, slice_of(NULL, 0), slice_of_buffer(&rest));
+    mlkv_buffer_free(&rest);
+    return result;
+}
+
 /* --- ending --- */
 
 int entry_release_string(op *o, entry *self)
@@ -197,7 +237,8 @@ int entry_remove(op *o, entry *self)
     return result != MLKV_OK ? result : entry_vanish(o, self);
 }
 
-int entry_vanish(op *o, entry *self)
+/* K goes, and what stands beside it; the number of keys is not touched. */
+static int unstore(op *o, entry *self)
 {
     int result = op_delete(o, record_key_slice(&self->key));
     if (result == MLKV_OK)
@@ -207,5 +248,31 @@ int entry_vanish(op *o, entry *self)
     self->stored_expiry_ms = 0;
     self->stored_first_ms = 0;
     self->expired = false;
+    return result;
+}
+
+int entry_vanish(op *o, entry *self)
+{
+    int result = unstore(o, self);
     return result != MLKV_OK ? result : count_change(o, -1);
+}
+
+/* --- another name --- */
+
+int entry_rename(op *o, entry *self, entry *to, bool stands)
+{
+    mlkv_buffer rest = {0};
+    int result = buffer_assign(&rest, self->rest.data, self->rest.size);
+    if (result == MLKV_OK && stands)
+        result = leave(o, to);
+    to->header = self->header;
+    to->expired = false;
+    to->has_blob = self->has_blob; /* the cell moves, so its blob keeps its count */
+    memcpy(to->blob_cell, self->blob_cell, sizeof to->blob_cell);
+    if (result == MLKV_OK)
+        result = entry_store(o, to, slice_of(NULL, 0), slice_of_buffer(&rest));
+    if (result == MLKV_OK)
+        result = stands ? entry_vanish(o, self) : unstore(o, self);
+    mlkv_buffer_free(&rest);
+    return result;
 }

@@ -4,6 +4,7 @@
  *   reads:   entry_open; 0: header and rest are there. MLKV_ABSENT: no such key (or its time is over). MLKV_E_TYPE: another type.
  *   writes:  the same; on MLKV_ABSENT entry_create begins a new life (new id, count 0) in the same struct; then entry_store
  * writes it.
+ *   moves:   entry_rename.
  *   ends:    entry_remove (elements, if any, are left to the cleaner: O(1)), or entry_vanish when the last element was just
  * deleted.
  * The number of keys in the store (record "Ckeys") is kept here: +1 in entry_create, -1 in entry_remove and entry_vanish. So is the
@@ -37,6 +38,9 @@ typedef struct {
  * MLKV_E_SIZE for a name over NAME_SIZE_MAX; MLKV_E_CORRUPT. One record read. */
 int entry_open(op *o, mlkv_slice name, int type, entry *ret_entry);
 
+/* The same from a K record that a scan returned, whether its time is over or not: name and rest live as long as that. MLKV_E_CORRUPT. */
+int entry_of_record(mlkv_slice key, mlkv_slice value, entry *ret_entry);
+
 /* Hints that the entry of this key will be opened soon. */
 void entry_prefetch(op *o, mlkv_slice name);
 /* The same for the next NAMED_BATCH of n names, when `i` stands at the first of them; otherwise nothing. */
@@ -50,6 +54,13 @@ int entry_create(op *o, entry *self, int type);
 /* Writes the K record: name (if long), header, then head and body of the type's own part, joined; and the X record, if the expiry
  * changed. A head of more than 160 bytes must be all there is. */
 int entry_store(op *o, entry *self, mlkv_slice head, mlkv_slice body);
+
+/* Writes the K record with the own part that entry_open read, and the header as it is now. No op_ call may come in between. */
+int entry_store_again(op *o, entry *self);
+
+/* The life of `self`, which entry_open found just now (no op_ call in between), gets the name of `to`, which entry_open looked for
+ * before. stands: a life stands there, expired or not; it is put away. Both names differ. O(1), but for a string's cell. */
+int entry_rename(op *o, entry *self, entry *to, bool stands);
 
 /* The key is gone: deletes K, counter - 1; a string's blob is released, other types leave G id -> {type} for the cleaner. */
 int entry_remove(op *o, entry *self);

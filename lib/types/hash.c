@@ -264,18 +264,38 @@ static int add_float_rule(op *o, void *context)
     return put_number(o, &hash, &found, there, slice_of(call->cell, call->size));
 }
 
-int mlkv_hash_add_float(mlkv *view, mlkv_slice key, mlkv_slice field, double delta,
-                        mlkv_buffer *ret_text)
+static int add_long(mlkv *view, mlkv_slice key, mlkv_slice field, long double delta,
+                    mlkv_buffer *ret_text)
 {
-    add_float_call call = {.key = key, .name = field, .delta = number_as_written(delta)};
-    int result = check_field(view, key, field);
-    if (result == MLKV_OK && !isfinite(delta))
-        result = error_set(MLKV_E_NUMBER, "delta is not a finite number");
-    if (result == MLKV_OK && ret_text != NULL) /* nothing may fail once it is written */
+    add_float_call call = {.key = key, .name = field, .delta = delta};
+    int result = MLKV_OK;
+    if (ret_text != NULL) /* nothing may fail once it is written */
         result = buffer_reserve(ret_text, sizeof call.cell);
     if (result == MLKV_OK)
         result = op_write(view, add_float_rule, &call);
     if (result == MLKV_OK && ret_text != NULL)
         result = buffer_assign(ret_text, call.cell + 1, call.size - 1);
     return result;
+}
+
+int mlkv_hash_add_float(mlkv *view, mlkv_slice key, mlkv_slice field, double delta,
+                        mlkv_buffer *ret_text)
+{
+    int result = check_field(view, key, field);
+    if (result == MLKV_OK && !isfinite(delta))
+        result = error_set(MLKV_E_NUMBER, "delta is not a finite number");
+    return result != MLKV_OK ? result
+                             : add_long(view, key, field, number_as_written(delta), ret_text);
+}
+
+int mlkv_hash_add_decimal(mlkv *view, mlkv_slice key, mlkv_slice field, mlkv_slice delta,
+                          mlkv_buffer *ret_text)
+{
+    long double number = 0;
+    int result = check_field(view, key, field);
+    if (result == MLKV_OK)
+        result = argument_slice(delta, "delta");
+    if (result == MLKV_OK)
+        result = number_parse_long(delta, &number);
+    return result != MLKV_OK ? result : add_long(view, key, field, number, ret_text);
 }

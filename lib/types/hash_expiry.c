@@ -129,7 +129,7 @@ static int check(const mlkv *view, const fields_call *call, const int64_t *answe
         result = argument_slices(call->fields, call->n, "fields");
     if (result == MLKV_OK && call->n != 0)
         result = argument_pointer(answers, name);
-    if (result == MLKV_OK && (unsigned)call->condition > MLKV_EXPIRE_IF_SOONER)
+    if (result == MLKV_OK && (unsigned)call->condition > MLKV_EXPIRE_IF_ANY_SOONER)
         result = error_set(MLKV_E_ARGUMENT, "condition %d is unknown", (int)call->condition);
     return result;
 }

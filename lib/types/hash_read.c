@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "types/argument.h"
 #include "types/field.h"
+#include "types/measure.h"
 #include "types/values.h"
 
 static const mlkv_slice nothing = {NULL, 0};
@@ -143,34 +144,21 @@ int mlkv_hash_get_many(mlkv *view, mlkv_slice key, const mlkv_slice *fields, siz
     return values_end_rows(result, ret_values);
 }
 
-typedef struct {
-    mlkv_slice key;
-    uint64_t length;
-} length_call;
-
-static int length_rule(op *o, void *context)
+static int read_length(op *o, mlkv_slice key, uint64_t *ret_length)
 {
-    length_call *call = context;
     entry hash;
-    int result = entry_open(o, call->key, TYPE_HASH, &hash);
     uint64_t gone = 0;
+    int result = entry_open(o, key, TYPE_HASH, &hash);
     if (result == MLKV_OK)
         result = field_count_gone(o, &hash.header, &gone);
-    call->length = result == MLKV_OK ? hash.header.count - gone : 0;
-    return result == MLKV_ABSENT ? MLKV_OK : result;
+    if (result == MLKV_OK)
+        *ret_length = hash.header.count - gone;
+    return result;
 }
 
 int mlkv_hash_length(mlkv *view, mlkv_slice key, uint64_t *ret_length)
 {
-    length_call call = {.key = key};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_length, "ret_length");
-    if (result == MLKV_OK)
-        result = op_read(view, length_rule, &call);
-    if (result == MLKV_OK)
-        *ret_length = call.length;
-    return result;
+    return measure_key(view, key, read_length, ret_length, "ret_length");
 }
 
 /* --- all fields --- */

@@ -33,7 +33,7 @@ int integer_parse(mlkv_slice text, int64_t *ret_value)
         magnitude = fits ? magnitude * 10 + digit : magnitude;
     }
     if (!fits)
-        return error_set(MLKV_E_RANGE, "%s does not fit 64 bits",
+        return error_set(MLKV_E_NUMBER, "%s does not fit 64 bits",
                          error_quote(text.data, text.size));
     *ret_value = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     return MLKV_OK;

@@ -6,8 +6,8 @@
 
 enum { INTEGER_TEXT_MAX = 20 }; /* "-9223372036854775808" */
 
-/* The whole text must be the one way of writing a number: "0", "-1", "17"; no spaces, plus, leading zeros, "-0". MLKV_E_NUMBER: it is not;
- * MLKV_E_RANGE: it is, but does not fit 64 bits. */
+/* The whole text must be the one way of writing a number: "0", "-1", "17"; no spaces, plus, leading zeros, "-0". MLKV_E_NUMBER: it is not,
+ * or does not fit 64 bits. */
 int integer_parse(mlkv_slice text, int64_t *ret_value);
 
 /* Returns the size of the text. */

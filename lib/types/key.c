@@ -75,6 +75,11 @@ int mlkv_key_exists(mlkv *view, const mlkv_slice *keys, size_t n, size_t *ret_co
     return result;
 }
 
+int mlkv_key_touch(mlkv *view, const mlkv_slice *keys, size_t n, size_t *ret_count)
+{
+    return mlkv_key_exists(view, keys, n, ret_count);
+}
+
 int mlkv_key_delete(mlkv *view, const mlkv_slice *keys, size_t n, size_t *ret_deleted)
 {
     keys_call call = {.keys = keys, .n = n, .deletes = true};

@@ -9,23 +9,10 @@
  */
 #include <mlkv/key.h>
 
-#include "base/buffer.h"
-#include "base/bytes.h"
 #include "base/error.h"
 #include "types/argument.h"
 #include "types/entry.h"
 #include "types/expiry.h"
-
-/* Stores a K record as it was read, with another header. */
-static int store_again(op *o, entry *self)
-{
-    mlkv_buffer rest = {0}; /* what was read is borrowed, and storing it is an op_ call */
-    int result = buffer_assign(&rest, self->rest.data, self->rest.size);
-    if (result == MLKV_OK)
-        result = entry_store(o, self, slice_of(NULL, 0), slice_of_buffer(&rest));
-    mlkv_buffer_free(&rest);
-    return result;
-}
 
 /* --- expire, persist --- */
 
@@ -47,6 +34,8 @@ bool expiry_holds(mlkv_expire_condition condition, int64_t old_ms, int64_t new_m
         return old_ms != 0 && new_ms > old_ms;
     case MLKV_EXPIRE_IF_SOONER:
         return old_ms == 0 || new_ms < old_ms;
+    case MLKV_EXPIRE_IF_ANY_SOONER:
+        return old_ms != 0 && new_ms < old_ms;
     default:
         return true;
     }
@@ -67,13 +56,13 @@ static int expire_rule(op *o, void *context)
     if (at_ms <= now_ms)
         return entry_remove(o, &found);
     found.header.expiry_ms = at_ms;
-    return store_again(o, &found);
+    return entry_store_again(o, &found);
 }
 
 static int expire(mlkv *view, const expire_call *call)
 {
     int result = argument_view_key(view, call->key);
-    if (result == MLKV_OK && (unsigned)call->condition > MLKV_EXPIRE_IF_SOONER)
+    if (result == MLKV_OK && (unsigned)call->condition > MLKV_EXPIRE_IF_ANY_SOONER)
         result = error_set(MLKV_E_ARGUMENT, "condition %d is unknown", (int)call->condition);
     if (result == MLKV_OK && call->relative)
         result = expiry_settle(view);
@@ -98,7 +87,7 @@ static int persist_rule(op *o, void *context)
     if (result != MLKV_OK || found.header.expiry_ms == 0)
         return result != MLKV_OK ? result : MLKV_ABSENT;
     found.header.expiry_ms = 0;
-    return store_again(o, &found);
+    return entry_store_again(o, &found);
 }
 
 int mlkv_key_persist(mlkv *view, mlkv_slice key)

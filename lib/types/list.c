@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "types/argument.h"
 #include "types/element.h"
+#include "types/measure.h"
 #include "types/range.h"
 
 #include <stdlib.h>
@@ -288,29 +289,16 @@ int mlkv_list_set(mlkv *view, mlkv_slice key, int64_t index, mlkv_slice value)
 
 /* --- length --- */
 
-typedef struct {
-    mlkv_slice key;
-    uint64_t length;
-} length_call;
-
-static int length_rule(op *o, void *context)
+static int read_length(op *o, mlkv_slice key, uint64_t *ret_length)
 {
-    length_call *call = context;
     list found;
-    int result = list_open(o, call->key, &found);
-    call->length = result == MLKV_OK ? list_count(&found) : 0;
-    return result == MLKV_ABSENT ? MLKV_OK : result;
+    int result = list_open(o, key, &found);
+    if (result == MLKV_OK)
+        *ret_length = list_count(&found);
+    return result;
 }
 
 int mlkv_list_length(mlkv *view, mlkv_slice key, uint64_t *ret_length)
 {
-    length_call call = {.key = key};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_length, "ret_length");
-    if (result == MLKV_OK)
-        result = op_read(view, length_rule, &call);
-    if (result == MLKV_OK)
-        *ret_length = call.length;
-    return result;
+    return measure_key(view, key, read_length, ret_length, "ret_length");
 }

@@ -84,6 +84,45 @@ int number_parse_long(mlkv_slice text, long double *ret_value)
     return MLKV_OK;
 }
 
+/* Reads up to the first zero byte; *ret_fits: it is neither too large nor below the normal numbers. */
+static int parse_prefix(mlkv_slice text, double *ret_value, bool *ret_fits)
+{
+    char few[NUMBER_TEXT_MAX * 2], *copy = few, *end;
+    size_t size = text.size == 0 ? 0 : strnlen(text.data, text.size);
+    if (size >= sizeof few && (copy = malloc(size + 1)) == NULL)
+        return error_set_memory("a number");
+    bytes_copy(copy, text.data, size);
+    copy[size] = '\0';
+    errno = 0;
+    double value = strtod_l(copy, &end, locale_of_c());
+    bool good = *end == '\0' && !isnan(value);
+    *ret_fits = errno != ERANGE;
+    if (copy != few)
+        free(copy);
+    if (!good)
+        return not_a_number(text);
+    *ret_value = value;
+    return MLKV_OK;
+}
+
+int number_parse_weight(mlkv_slice text, double *ret_value)
+{
+    double value = 0;
+    bool fits = false;
+    int result = parse_prefix(text, &value, &fits);
+    if (result == MLKV_OK && !fits)
+        result = not_a_number(text);
+    if (result == MLKV_OK)
+        *ret_value = value;
+    return result;
+}
+
+int number_parse_bound(mlkv_slice text, double *ret_value)
+{
+    bool fits = false;
+    return parse_prefix(text, ret_value, &fits);
+}
+
 size_t number_format(double value, char ret_text[NUMBER_TEXT_MAX])
 {
     locale_t before = uselocale(locale_of_c());

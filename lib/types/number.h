@@ -15,6 +15,11 @@ enum {
 int number_parse(mlkv_slice text, double *ret_value);
 /* The same with more digits, for INCRBYFLOAT. */
 int number_parse_long(mlkv_slice text, long double *ret_value);
+/* As SORT reads its weights: up to the first zero byte; spaces in front are passed over, nothing at all is 0; not NaN, not too large, not
+ * so small that digits are lost. MLKV_E_NUMBER; MLKV_E_MEMORY. */
+int number_parse_weight(mlkv_slice text, double *ret_value);
+/* As ZRANGEBYSCORE reads its bounds: the same, and what is too large is infinity, what is too small 0. MLKV_E_NUMBER; MLKV_E_MEMORY. */
+int number_parse_bound(mlkv_slice text, double *ret_value);
 
 /* 17 digits where they are needed: "3", "3.1000000000000001", "1e+17", "inf", "-inf". Returns the size of the text. */
 size_t number_format(double value, char ret_text[NUMBER_TEXT_MAX]);

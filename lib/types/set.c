@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "types/argument.h"
+#include "types/measure.h"
 #include "types/set.h"
 #include "types/values.h"
 
@@ -236,7 +237,6 @@ typedef struct {
     const mlkv_slice *members;
     size_t n;
     uint8_t *present;
-    uint64_t count;
 } contains_call;
 
 static int contains_rule(op *o, void *context)
@@ -279,26 +279,14 @@ int mlkv_set_contains(mlkv *view, mlkv_slice key, const mlkv_slice *members, siz
     return result;
 }
 
-static int count_rule(op *o, void *context)
+static int read_count(op *o, mlkv_slice key, uint64_t *ret_count)
 {
-    contains_call *call = context;
-    entry set;
-    int result = entry_open(o, call->key, TYPE_SET, &set);
-    call->count = result == MLKV_OK ? set.header.count : 0;
-    return result == MLKV_ABSENT ? MLKV_OK : result;
+    return measure_count(o, key, TYPE_SET, ret_count);
 }
 
 int mlkv_set_count(mlkv *view, mlkv_slice key, uint64_t *ret_count)
 {
-    contains_call call = {.key = key};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_count, "ret_count");
-    if (result == MLKV_OK)
-        result = op_read(view, count_rule, &call);
-    if (result == MLKV_OK)
-        *ret_count = call.count;
-    return result;
+    return measure_key(view, key, read_count, ret_count, "ret_count");
 }
 
 /* --- all members --- */

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "types/argument.h"
 #include "types/entry.h"
+#include "types/measure.h"
 #include "types/named.h"
 #include "types/range.h"
 #include "types/values.h"
@@ -48,35 +49,20 @@ int mlkv_string_get(mlkv *view, mlkv_slice key, mlkv_buffer *ret_value)
     return values_end_get(op_read(view, get_rule, &call), call.old_size, ret_value);
 }
 
-typedef struct {
-    mlkv_slice key;
-    uint64_t length;
-} length_call;
+/* --- length --- */
 
-static int length_rule(op *o, void *context)
+static int read_length(op *o, mlkv_slice key, uint64_t *ret_length)
 {
-    length_call *call = context;
     entry found;
     int kind;
     cell_blob blob;
-    call->length = 0;
-    int result = entry_open(o, call->key, TYPE_STRING, &found);
-    if (result == MLKV_ABSENT)
-        return MLKV_OK;
-    return result != MLKV_OK ? result : cell_inspect(found.rest, &kind, &call->length, &blob);
+    int result = entry_open(o, key, TYPE_STRING, &found);
+    return result != MLKV_OK ? result : cell_inspect(found.rest, &kind, ret_length, &blob);
 }
 
 int mlkv_string_length(mlkv *view, mlkv_slice key, uint64_t *ret_length)
 {
-    length_call call = {.key = key};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_length, "ret_length");
-    if (result == MLKV_OK)
-        result = op_read(view, length_rule, &call);
-    if (result == MLKV_OK)
-        *ret_length = call.length;
-    return result;
+    return measure_key(view, key, read_length, ret_length, "ret_length");
 }
 
 typedef struct {

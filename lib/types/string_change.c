@@ -159,19 +159,36 @@ static int add_float(void *context, mlkv_buffer *raw, bool exists)
     return buffer_assign(raw, call->text, call->size);
 }
 
-int mlkv_string_add_float(mlkv *view, mlkv_slice key, double delta, mlkv_buffer *ret_text)
+static int add_long(mlkv *view, mlkv_slice key, long double delta, mlkv_buffer *ret_text)
 {
-    add_float_call call = {.delta = number_as_written(delta)};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK && !isfinite(delta))
-        result = error_set(MLKV_E_NUMBER, "delta is not a finite number");
-    if (result == MLKV_OK && ret_text != NULL) /* nothing may fail once it is written */
+    add_float_call call = {.delta = delta};
+    int result = MLKV_OK;
+    if (ret_text != NULL) /* nothing may fail once it is written */
         result = buffer_reserve(ret_text, sizeof call.text);
     if (result == MLKV_OK)
         result = string_change(view, key, add_float, &call);
     if (result == MLKV_OK && ret_text != NULL)
         result = buffer_assign(ret_text, call.text, call.size);
     return result;
+}
+
+int mlkv_string_add_float(mlkv *view, mlkv_slice key, double delta, mlkv_buffer *ret_text)
+{
+    int result = argument_view_key(view, key);
+    if (result == MLKV_OK && !isfinite(delta))
+        result = error_set(MLKV_E_NUMBER, "delta is not a finite number");
+    return result != MLKV_OK ? result : add_long(view, key, number_as_written(delta), ret_text);
+}
+
+int mlkv_string_add_decimal(mlkv *view, mlkv_slice key, mlkv_slice delta, mlkv_buffer *ret_text)
+{
+    long double number = 0;
+    int result = argument_view_key(view, key);
+    if (result == MLKV_OK)
+        result = argument_slice(delta, "delta");
+    if (result == MLKV_OK)
+        result = number_parse_long(delta, &number);
+    return result != MLKV_OK ? result : add_long(view, key, number, ret_text);
 }
 
 /* --- bytes --- */

@@ -227,20 +227,6 @@ typedef struct {
     size_t old_size;
 } get_call;
 
-/* Stores the key with another expiry: its cell is what was read, and the op's scratch holds it no longer than until the next call. */
-static int change_expiry(op *o, entry *found, int64_t expiry_ms)
-{
-    mlkv_buffer cell = {0};
-    if (found->header.expiry_ms == expiry_ms)
-        return MLKV_OK;
-    found->header.expiry_ms = expiry_ms;
-    int result = buffer_assign(&cell, found->rest.data, found->rest.size);
-    if (result == MLKV_OK)
-        result = entry_store(o, found, slice_of(NULL, 0), slice_of_buffer(&cell));
-    mlkv_buffer_free(&cell);
-    return result;
-}
-
 static int get_rule(op *o, void *context)
 {
     get_call *call = context;
@@ -259,7 +245,10 @@ static int get_rule(op *o, void *context)
         return entry_remove(o, &found);
     result = entry_open(o, call->key, TYPE_STRING,
                         &found); /* its cell again: decoding may have used the scratch */
-    return result != MLKV_OK ? result : change_expiry(o, &found, expiry_ms);
+    if (result != MLKV_OK || found.header.expiry_ms == expiry_ms)
+        return result;
+    found.header.expiry_ms = expiry_ms;
+    return entry_store_again(o, &found);
 }
 
 static int run_get(mlkv *view, get_call *call)

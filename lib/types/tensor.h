@@ -105,7 +105,24 @@ int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice
  * of it. */
 int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
                size_t size, void *to, chunk_head *ret_head);
+/* All raw bytes of a chunk whose cell cannot be borrowed, into *buffer, compared with the checksum. */
+int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
+                 mlkv_buffer *buffer);
+/* In a rule that puts the chunk anew: its raw bytes in this thread's scratch, decoded only if they
+ * are needed (else *ret_raw may be NULL); what its cell refers to is let go of. */
+int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool needed,
+               chunk_head *ret_head, const unsigned char **ret_raw);
+/* Puts a chunk that is stored raw: `size` bytes are to be written at *ret_raw before the next op_
+ * call, and then chunk_finish_raw is told of them, which returns the stored size. */
+int chunk_reserve_raw(op *o, uint64_t id, uint64_t chunk, size_t size, unsigned char **ret_raw);
+uint32_t chunk_finish_raw(unsigned char *raw, size_t size);
 void chunk_write_head(const chunk_head *head, unsigned char ret_bytes[TENSOR_CHUNK_HEAD_SIZE]);
+/* form->stored_bytes without that of a chunk. */
+static inline void chunk_forget(tensor_form *form, const chunk_head *head)
+{
+    form->stored_bytes -=
+        head->stored_size < form->stored_bytes ? head->stored_size : form->stored_bytes;
+}
 static inline bool chunk_head_same(const chunk_head *a, const chunk_head *b)
 {
     return a->checksum == b->checksum && a->raw_size == b->raw_size;
@@ -126,7 +143,7 @@ typedef struct {
 
 /* Encodes the raw bytes of n more chunks (stored_size is filled in). After a failure the list can
  * only be freed. */
-int prepared_add(mlkv *view, prepared_chunks *self, const prepared_chunk *chunks,
+int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_chunk *chunks,
                  const mlkv_slice *raws, size_t n, bool as_blobs);
 /* Whether chunks of which so many bytes are to be prepared should all be blobs. */
 bool prepared_as_blobs(const tensor_form *form, uint64_t total_bytes);
@@ -138,34 +155,80 @@ int prepared_put(op *o, prepared_chunks *self, tensor_form *form, uint64_t id, b
 /* Frees; blobs that no committed operation adopted are deleted. */
 void prepared_done(mlkv *view, prepared_chunks *self);
 
-/* --- tensor_change.c, tensor_change_large.c --- */
-/* A change of rows: written over (alpha unused) or added to. */
+/* --- tensor_read.c: many chunks of one state --- */
+/* A pass over a tensor in several operations, all of which see the same id and version; if they do
+ * not, it begins anew, and at last does everything in one. The caller's own state begins with it. */
+typedef struct tensor_pass {
+    mlkv_slice key;
+    /* Goes on from `at`, by about group_bytes of chunks: sets reached, and done at the end. It may be
+       run again with the same `at`. */
+    int (*step)(op *o, struct tensor_pass *self, const tensor_form *form);
+    uint64_t group_bytes;
+    uint64_t id, version; /* of the life that is open */
+    uint64_t at, reached; /* in the step's own measure, from 0 */
+    bool begun, moved, done;
+} tensor_pass;
+/* MLKV_E_CORRUPT names the tensor. */
+int tensor_pass_run(mlkv *view, tensor_pass *self);
+
+/* --- tensor_plan.c: row numbers in the order of the rows --- */
 typedef struct {
+    uint64_t row;
+    size_t at; /* its place in the caller's array */
+} plan_entry;
+
+typedef struct {
+    plan_entry *entries; /* by row, then by place */
+    size_t first, n;     /* places [first, first + n) */
+} row_plan;
+
+/* What can be said before the numbers are looked at: MLKV_E_ARGUMENT. */
+int plan_check_arguments(const uint64_t *rows, size_t n);
+/* MLKV_E_SHAPE unless n rows take `size` bytes. */
+int plan_check_size(mlkv_slice key, const tensor_form *form, size_t n, size_t size);
+/* MLKV_E_SHAPE unless all rows are there; names one that is not. */
+int plan_check_rows(mlkv_slice key, const tensor_form *form, const row_plan *self);
+/* Of rows[first, first + n). Start *self as {0}; what it held before is freed. */
+int plan_make(const uint64_t *rows, size_t first, size_t n, row_plan *self);
+/* The first entry whose row is not below this one, or n. */
+size_t plan_find(const row_plan *self, uint64_t row);
+void plan_done(row_plan *self);
+
+/* --- tensor_change.c, tensor_change_large.c --- */
+typedef enum {
+    CHANGE_WRITE, /* written over; alpha is unused */
+    CHANGE_ADD,   /* += alpha * data */
+    CHANGE_SCALE, /* *= alpha, the whole tensor; data is unused */
+} change_kind;
+
+/* A change of rows. */
+typedef struct {
+    change_kind kind;
     mlkv_slice key;
     const mlkv_tensor *expected; /* the whole of such a tensor; NULL: the row range */
+    const row_plan *plan;        /* these rows, `count` of them; NULL: the row range */
     uint64_t first, count;       /* rows */
     const unsigned char *data;
     size_t size;
     double alpha;
-    bool adds;
     bool large; /* set by the rule: too much to do under the lock */
 } tensor_change;
 
-/* What of a chunk a change touches. */
-typedef struct {
-    size_t offset, size;       /* in the chunk's raw bytes */
-    const unsigned char *data; /* size bytes */
-} change_part;
-
 /* Opens the tensor, checks the change against it, and completes first and count. */
 int change_open(op *o, tensor_change *change, entry *ret_entry, tensor_form *ret_form);
-change_part change_part_of(const tensor_change *change, const tensor_form *form, uint64_t chunk);
-/* Chunks [*ret_first, *ret_end) that it touches. */
+/* All chunks that it touches are in [*ret_first, *ret_end). */
 void change_chunks(const tensor_change *change, const tensor_form *form, uint64_t *ret_first,
                    uint64_t *ret_end);
-/* The chunk's new raw bytes. old may be NULL if the part is all of it and nothing is added. */
-void change_apply(const tensor_change *change, const tensor_form *form, const change_part *part,
-                  size_t chunk_size, const unsigned char *old, unsigned char *restrict to);
+/* The first one from this chunk on that it touches, or end. */
+uint64_t change_next(const tensor_change *change, const tensor_form *form, uint64_t chunk,
+                     uint64_t end);
+/* Whether the chunk's new bytes depend on its old ones. */
+bool change_needs_old(const tensor_change *change, const tensor_form *form, uint64_t chunk);
+/* The chunk's new raw bytes. old may be NULL if it is not needed. */
+void change_apply(const tensor_change *change, const tensor_form *form, uint64_t chunk,
+                  const unsigned char *old, unsigned char *restrict to);
+/* Does it, in whichever way. */
+int change_run(mlkv *view, tensor_change *change);
 int change_run_large(mlkv *view, tensor_change *change);
 
 #endif

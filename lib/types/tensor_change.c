@@ -1,4 +1,5 @@
-/* tensor_change.c - rows written over, and t += alpha * delta: the path of a parameter server.
+/* tensor_change.c - rows written over, t += alpha * delta, t *= factor: the path of a parameter
+ * server. The rows are a range, or those of a plan (tensor_scatter.c).
  *
  * Under the writer lock, in one rule: read each chunk that is touched, compute the new bytes
  * straight into the record being put, checksum them. Nothing is compressed: numbers that just
@@ -22,28 +23,37 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/hash.h"
 #include "types/arithmetic.h"
+
+enum { BLOCK_BYTES = 4096 }; /* of a row that is added to twice: in a core's first cache */
 
 int change_open(op *o, tensor_change *change, entry *ret_entry, tensor_form *ret_form)
 {
     int result = tensor_open(o, change->key, ret_entry, ret_form);
     if (result != MLKV_OK)
         return result;
-    if (change->expected != NULL) {
-        if (!tensor_same(change->expected, &ret_form->tensor))
-            return error_set(MLKV_E_SHAPE, "%s is to be added to tensor '%s', which is %s",
-                             tensor_text(change->expected),
-                             error_quote(change->key.data, change->key.size),
-                             tensor_text(&ret_form->tensor));
+    if (change->expected != NULL && !tensor_same(change->expected, &ret_form->tensor))
+        return error_set(MLKV_E_SHAPE, "%s is to be added to tensor '%s', which is %s",
+                         tensor_text(change->expected),
+                         error_quote(change->key.data, change->key.size),
+                         tensor_text(&ret_form->tensor));
+    if (change->expected != NULL || change->kind == CHANGE_SCALE) {
         change->first = 0;
         change->count = ret_form->rows;
         change->size = (size_t)ret_form->raw_bytes;
     }
-    result = tensor_check_rows(change->key, ret_form, change->first, change->count, change->size);
-    if (result == MLKV_OK && change->data == NULL && change->size != 0)
+    if (change->plan == NULL) {
+        result = tensor_check_rows(change->key, ret_form, change->first, change->count,
+                                   change->size);
+    } else {
+        result = plan_check_size(change->key, ret_form, (size_t)change->count, change->size);
+        if (result == MLKV_OK)
+            result = plan_check_rows(change->key, ret_form, change->plan);
+    }
+    if (result == MLKV_OK && change->data == NULL && change->size != 0 &&
+        change->kind != CHANGE_SCALE)
         result = error_set(MLKV_E_ARGUMENT, "the data is NULL");
-    if (result == MLKV_OK && change->adds)
+    if (result == MLKV_OK && change->kind != CHANGE_WRITE)
         result = arithmetic_check(ret_form->tensor.dtype, change->alpha);
     return result;
 }
@@ -51,88 +61,146 @@ int change_open(op *o, tensor_change *change, entry *ret_entry, tensor_form *ret
 void change_chunks(const tensor_change *change, const tensor_form *form, uint64_t *ret_first,
                    uint64_t *ret_end)
 {
-    bool empty = change->size == 0;
-    *ret_first = empty ? 0 : change->first / form->chunk_rows;
-    *ret_end = empty ? 0 : (change->first + change->count - 1) / form->chunk_rows + 1;
+    const row_plan *plan = change->plan;
+    *ret_first = *ret_end = 0;
+    if (change->size == 0)
+        return;
+    uint64_t first = plan != NULL ? plan->entries[0].row : change->first;
+    uint64_t last =
+        plan != NULL ? plan->entries[plan->n - 1].row : change->first + change->count - 1;
+    *ret_first = first / form->chunk_rows;
+    *ret_end = last / form->chunk_rows + 1;
 }
 
-change_part change_part_of(const tensor_change *change, const tensor_form *form, uint64_t chunk)
+uint64_t change_next(const tensor_change *change, const tensor_form *form, uint64_t chunk,
+                     uint64_t end)
+{
+    if (change->plan == NULL || chunk >= end)
+        return chunk;
+    size_t found = plan_find(change->plan, chunk * form->chunk_rows);
+    return found == change->plan->n ? end : change->plan->entries[found].row / form->chunk_rows;
+}
+
+/* What of a chunk a change of a range touches. */
+typedef struct {
+    size_t offset, size;       /* in the chunk's raw bytes */
+    const unsigned char *data; /* size bytes */
+} part;
+
+static part part_of(const tensor_change *change, const tensor_form *form, uint64_t chunk)
 {
     uint64_t start = chunk * form->chunk_rows,
              end = start + tensor_chunk_size(form, chunk) / form->row_bytes;
     uint64_t from = start > change->first ? start : change->first;
     uint64_t to = end < change->first + change->count ? end : change->first + change->count;
-    return (change_part){.offset = (size_t)((from - start) * form->row_bytes),
-                         .size = (size_t)((to - from) * form->row_bytes),
-                         .data = change->data + (from - change->first) * form->row_bytes};
+    return (part){.offset = (size_t)((from - start) * form->row_bytes),
+                  .size = (size_t)((to - from) * form->row_bytes),
+                  .data = change->data == NULL
+                              ? NULL
+                              : change->data + (from - change->first) * form->row_bytes};
 }
 
-void change_apply(const tensor_change *change, const tensor_form *form, const change_part *part,
-                  size_t chunk_size, const unsigned char *old, unsigned char *restrict to)
+bool change_needs_old(const tensor_change *change, const tensor_form *form, uint64_t chunk)
 {
-    size_t end = part->offset + part->size;
-    if (part->size != chunk_size) {
-        memcpy(to, old, part->offset);
+    return change->kind != CHANGE_WRITE || change->plan != NULL ||
+           part_of(change, form, chunk).size != tensor_chunk_size(form, chunk);
+}
+
+static void apply_range(const tensor_change *change, const tensor_form *form, uint64_t chunk,
+                        const unsigned char *old, unsigned char *restrict to)
+{
+    part touched = part_of(change, form, chunk);
+    size_t chunk_size = tensor_chunk_size(form, chunk), end = touched.offset + touched.size;
+    size_t elements = touched.size / mlkv_dtype_size((mlkv_dtype)form->tensor.dtype);
+    if (touched.size != chunk_size) {
+        memcpy(to, old, touched.offset);
         memcpy(to + end, old + end, chunk_size - end);
     }
-    if (change->adds)
-        arithmetic_add(form->tensor.dtype, to + part->offset, old + part->offset, change->alpha,
-                       part->data, part->size / mlkv_dtype_size((mlkv_dtype)form->tensor.dtype));
+    if (change->kind == CHANGE_ADD)
+        arithmetic_add(form->tensor.dtype, to + touched.offset, old + touched.offset, change->alpha,
+                       touched.data, elements);
+    else if (change->kind == CHANGE_SCALE)
+        arithmetic_scale(form->tensor.dtype, to + touched.offset, old + touched.offset,
+                         change->alpha, elements);
     else
-        memcpy(to + part->offset, part->data, part->size);
+        memcpy(to + touched.offset, touched.data, touched.size);
 }
 
-/* Reads a chunk, decoding it only if its old bytes are needed, and lets go of what its cell refers
- * to. */
-static int take_old(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool needed,
-                    chunk_head *ret_head, const unsigned char **ret_old)
+/* row += alpha * delta, where the row may just have been added to: a block at a time. */
+static void add_row(const tensor_change *change, const tensor_form *form, unsigned char *row,
+                    const unsigned char *delta)
 {
-    mlkv_slice cell, raw = {0};
-    mlkv_buffer *buffers = chunk_scratch();
-    if (buffers == NULL)
-        return MLKV_E_MEMORY;
-    int result = chunk_get(o, form, id, chunk, &buffers[0], ret_head, &cell);
-    if (result == MLKV_OK && !cell_borrow(cell, &raw)) {
-        if (needed) {
-            buffers[1].size = 0;
-            result = op_cell_append(o, cell, &buffers[1]);
-            raw = slice_of_buffer(&buffers[1]);
-        }
-        if (result == MLKV_OK)
-            result = op_cell_release(o, cell);
+    unsigned char old[BLOCK_BYTES];
+    size_t left = (size_t)form->row_bytes,
+           element = mlkv_dtype_size((mlkv_dtype)form->tensor.dtype);
+    while (left != 0) {
+        size_t size = left < sizeof old ? left : sizeof old;
+        memcpy(old, row, size);
+        arithmetic_add(form->tensor.dtype, row, old, change->alpha, delta, size / element);
+        row += size;
+        delta += size;
+        left -= size;
     }
-    *ret_old = raw.data;
-    return result;
+}
+
+static void apply_plan(const tensor_change *change, const tensor_form *form, uint64_t chunk,
+                       const unsigned char *old, unsigned char *restrict to)
+{
+    const row_plan *plan = change->plan;
+    uint64_t first = chunk * form->chunk_rows, end = first + form->chunk_rows;
+    size_t row_bytes = (size_t)form->row_bytes;
+    memcpy(to, old, tensor_chunk_size(form, chunk));
+    for (size_t i = plan_find(plan, first); i < plan->n && plan->entries[i].row < end; i++) {
+        unsigned char *row = to + (plan->entries[i].row - first) * row_bytes;
+        const unsigned char *data = change->data + plan->entries[i].at * row_bytes;
+        if (change->kind == CHANGE_ADD)
+            add_row(change, form, row, data);
+        else
+            memcpy(row, data, row_bytes);
+    }
+}
+
+void change_apply(const tensor_change *change, const tensor_form *form, uint64_t chunk,
+                  const unsigned char *old, unsigned char *restrict to)
+{
+    if (change->plan != NULL)
+        apply_plan(change, form, chunk, old, to);
+    else
+        apply_range(change, form, chunk, old, to);
 }
 
 static int change_chunk(op *o, const tensor_change *change, tensor_form *form, uint64_t id,
                         uint64_t chunk)
 {
-    enum { CELL_HEADER_SIZE = 1 };
-    record_key key;
     chunk_head head;
     const unsigned char *old;
-    void *memory;
-    change_part part = change_part_of(change, form, chunk);
+    unsigned char *to;
     size_t size = tensor_chunk_size(form, chunk);
-    int result = take_old(o, form, id, chunk, change->adds || part.size != size, &head, &old);
+    int result =
+        chunk_take(o, form, id, chunk, change_needs_old(change, form, chunk), &head, &old);
+    if (result == MLKV_OK)
+        result = chunk_reserve_raw(o, id, chunk, size, &to);
     if (result != MLKV_OK)
         return result;
-    form->stored_bytes -=
-        head.stored_size < form->stored_bytes ? head.stored_size : form->stored_bytes;
-    layout_indexed(RECORD_TENSOR, id, chunk, &key);
-    result = op_put_reserve(o, record_key_slice(&key),
-                            TENSOR_CHUNK_HEAD_SIZE + CELL_HEADER_SIZE + size, &memory);
-    if (result != MLKV_OK)
-        return result;
-    unsigned char *bytes = memory, *to = bytes + TENSOR_CHUNK_HEAD_SIZE + CELL_HEADER_SIZE;
-    change_apply(change, form, &part, size, old, to);
-    head = (chunk_head){hash_checksum(to, size, 0), (uint32_t)size,
-                        (uint32_t)(CELL_HEADER_SIZE + size)};
-    chunk_write_head(&head, bytes);
-    bytes[TENSOR_CHUNK_HEAD_SIZE] = CELL_RAW;
-    form->stored_bytes += head.stored_size;
+    chunk_forget(form, &head);
+    change_apply(change, form, chunk, old, to);
+    form->stored_bytes += chunk_finish_raw(to, size);
     return MLKV_OK;
+}
+
+/* Whether the chunks in [first, end) that it touches are too much for one operation. */
+static bool is_large(const tensor_change *change, const tensor_form *form, uint64_t first,
+                     uint64_t end)
+{
+    uint64_t chunk_size = form->chunk_rows * form->row_bytes, bytes = 0;
+    if (first == end || chunk_size > TENSOR_INLINE_CHUNK_MAX)
+        return first != end;
+    if (change->plan == NULL)
+        return (end - first) * chunk_size > TENSOR_INLINE_TOTAL_MAX;
+    for (uint64_t chunk = first; chunk < end && bytes <= TENSOR_INLINE_TOTAL_MAX;
+         chunk = change_next(change, form, chunk + 1, end))
+        bytes += chunk_size;
+    return bytes > TENSOR_INLINE_TOTAL_MAX;
 }
 
 static int change_rule(op *o, void *context)
@@ -146,20 +214,16 @@ static int change_rule(op *o, void *context)
     if (result != MLKV_OK)
         return result;
     change_chunks(change, &form, &chunk, &end);
-    uint64_t chunk_size = form.chunk_rows * form.row_bytes;
-    if (chunk_size > TENSOR_INLINE_CHUNK_MAX ||
-        (end - chunk) * chunk_size > TENSOR_INLINE_TOTAL_MAX) {
-        change->large = end != chunk;
-        if (change->large)
-            return MLKV_ABSENT;
-    }
+    change->large = is_large(change, &form, chunk, end);
+    if (change->large)
+        return MLKV_ABSENT;
     form.version++;
-    for (; chunk < end && result == MLKV_OK; chunk++)
+    for (; chunk < end && result == MLKV_OK; chunk = change_next(change, &form, chunk + 1, end))
         result = change_chunk(o, change, &form, found.header.id, chunk);
     return result != MLKV_OK ? result : tensor_store(o, &found, &form);
 }
 
-static int change_run(mlkv *view, tensor_change *change)
+int change_run(mlkv *view, tensor_change *change)
 {
     int result = tensor_check_arguments(view, change->key);
     if (result != MLKV_OK)
@@ -174,7 +238,12 @@ static int change_run(mlkv *view, tensor_change *change)
 int mlkv_tensor_write_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count,
                            const void *data, size_t size)
 {
-    tensor_change change = {.key = key, .first = first, .count = count, .data = data, .size = size};
+    tensor_change change = {.kind = CHANGE_WRITE,
+                            .key = key,
+                            .first = first,
+                            .count = count,
+                            .data = data,
+                            .size = size};
     return change_run(view, &change);
 }
 
@@ -182,7 +251,7 @@ int mlkv_tensor_add(mlkv *view, mlkv_slice key, double alpha, const mlkv_tensor 
                     const void *delta)
 {
     tensor_change change = {
-        .key = key, .expected = tensor, .data = delta, .alpha = alpha, .adds = true};
+        .kind = CHANGE_ADD, .key = key, .expected = tensor, .data = delta, .alpha = alpha};
     if (tensor == NULL)
         return error_set(MLKV_E_ARGUMENT, "the delta's description is NULL");
     return change_run(view, &change);
@@ -191,12 +260,18 @@ int mlkv_tensor_add(mlkv *view, mlkv_slice key, double alpha, const mlkv_tensor 
 int mlkv_tensor_add_rows(mlkv *view, mlkv_slice key, double alpha, uint64_t first, uint64_t count,
                          const void *delta, size_t size)
 {
-    tensor_change change = {.key = key,
+    tensor_change change = {.kind = CHANGE_ADD,
+                            .key = key,
                             .first = first,
                             .count = count,
                             .data = delta,
                             .size = size,
-                            .alpha = alpha,
-                            .adds = true};
+                            .alpha = alpha};
+    return change_run(view, &change);
+}
+
+int mlkv_tensor_scale(mlkv *view, mlkv_slice key, double factor)
+{
+    tensor_change change = {.kind = CHANGE_SCALE, .key = key, .alpha = factor};
     return change_run(view, &change);
 }

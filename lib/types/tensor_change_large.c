@@ -11,8 +11,8 @@
  * State: one `changing` a call.
  *
  * Invariants:
- *  1. todo[c - first] == false: exactly one prepared item has chunk c, computed from the bytes that
- *     its `noted` head tells of.
+ *  1. todo[c - first] == false: the change does not touch chunk c, or exactly one prepared item has
+ *     it, computed from the bytes that its `noted` head tells of.
  *
  * Locks: none but the rule's, at last the transaction's.
  */
@@ -71,7 +71,10 @@ static int begin(mlkv *view, changing *self)
     self->todo = malloc(self->end - self->first + 1);
     if (self->todo == NULL)
         return error_set_memory("a tensor's chunks");
-    memset(self->todo, 1, self->end - self->first + 1);
+    memset(self->todo, 0, self->end - self->first + 1);
+    for (uint64_t chunk = self->first; chunk < self->end;
+         chunk = change_next(self->change, &self->form, chunk + 1, self->end))
+        self->todo[chunk - self->first] = true;
     return MLKV_OK;
 }
 
@@ -106,11 +109,10 @@ static int compute(mlkv *view, changing *self, mlkv_buffer *bytes, prepared_chun
     if (result != MLKV_OK || self->moved)
         return result;
     size_t size = tensor_chunk_size(&self->form, self->chunk);
-    change_part part = change_part_of(self->change, &self->form, self->chunk);
     unsigned char *to = buffer_extend(bytes, size);
     if (to == NULL)
         return error_set_memory("a tensor's chunk");
-    change_apply(self->change, &self->form, &part, size, self->old.data, to);
+    change_apply(self->change, &self->form, self->chunk, self->old.data, to);
     *ret_item =
         (prepared_chunk){self->chunk, self->noted, {hash_checksum(to, size, 0), (uint32_t)size, 0}};
     return MLKV_OK;
@@ -139,7 +141,7 @@ static int compute_group(mlkv *view, changing *self, uint64_t *at, bool as_blobs
         self->todo[items[i].chunk - self->first] = false;
     }
     if (result == MLKV_OK && !self->moved)
-        result = prepared_add(view, &self->prepared, items, raws, n, as_blobs);
+        result = prepared_add(view, &self->prepared, self->form.tensor.dtype, items, raws, n, as_blobs);
     mlkv_buffer_free(&bytes);
     return result;
 }

@@ -24,6 +24,7 @@
 _Static_assert(TENSOR_CHUNK_HEAD_SIZE == 8 + 4 + 4, "the T value's head");
 
 enum { SCRATCH_KEPT_MAX = 4 << 20 }; /* a thread keeps at most this much in each of its buffers */
+enum { RAW_AT = TENSOR_CHUNK_HEAD_SIZE + 1 };  /* of a chunk stored raw: behind the cell's kind */
 
 typedef struct {
     mlkv_buffer buffers[2];
@@ -130,6 +131,57 @@ int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint
         hash_checksum(to, size, 0) != ret_head->checksum)
         result = corrupt(id, chunk, "does not have the bytes its checksum was made of");
     return result;
+}
+
+int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
+                 mlkv_buffer *buffer)
+{
+    buffer->size = 0;
+    int result = op_cell_append(o, cell, buffer);
+    if (result == MLKV_OK && hash_checksum(buffer->data, buffer->size, 0) != head->checksum)
+        result = corrupt(id, chunk, "does not have the bytes its checksum was made of");
+    return result;
+}
+
+int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool needed,
+               chunk_head *ret_head, const unsigned char **ret_raw)
+{
+    mlkv_slice cell, raw = {0};
+    mlkv_buffer *buffers = chunk_scratch();
+    if (buffers == NULL)
+        return MLKV_E_MEMORY;
+    int result = chunk_get(o, form, id, chunk, &buffers[0], ret_head, &cell);
+    if (result == MLKV_OK && !cell_borrow(cell, &raw)) {
+        if (needed) {
+            buffers[1].size = 0;
+            result = op_cell_append(o, cell, &buffers[1]);
+            raw = slice_of_buffer(&buffers[1]);
+        }
+        if (result == MLKV_OK)
+            result = op_cell_release(o, cell);
+    }
+    *ret_raw = raw.data;
+    return result;
+}
+
+int chunk_reserve_raw(op *o, uint64_t id, uint64_t chunk, size_t size, unsigned char **ret_raw)
+{
+    record_key key;
+    void *memory;
+    layout_indexed(RECORD_TENSOR, id, chunk, &key);
+    int result = op_put_reserve(o, record_key_slice(&key), RAW_AT + size, &memory);
+    if (result == MLKV_OK)
+        *ret_raw = (unsigned char *)memory + RAW_AT;
+    return result;
+}
+
+uint32_t chunk_finish_raw(unsigned char *raw, size_t size)
+{
+    chunk_head head = {hash_checksum(raw, size, 0), (uint32_t)size,
+                       (uint32_t)(RAW_AT - TENSOR_CHUNK_HEAD_SIZE + size)};
+    chunk_write_head(&head, raw - RAW_AT);
+    raw[-1] = CELL_RAW;
+    return head.stored_size;
 }
 
 void chunk_write_head(const chunk_head *head, unsigned char ret_bytes[TENSOR_CHUNK_HEAD_SIZE])

@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "types/dtype.h"
 
 #include <stdlib.h>
 
@@ -95,7 +96,7 @@ static int measure(mlkv *view, prepared_chunk *items, const op_value *values, si
     return result;
 }
 
-int prepared_add(mlkv *view, prepared_chunks *self, const prepared_chunk *chunks,
+int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_chunk *chunks,
                  const mlkv_slice *raws, size_t n, bool as_blobs)
 {
     if (n == 0)
@@ -108,7 +109,7 @@ int prepared_add(mlkv *view, prepared_chunks *self, const prepared_chunk *chunks
     memcpy(items, chunks, n * sizeof *items);
     memset(values, 0, n * sizeof *values);
     self->count += n; /* so that prepared_done also frees what a failure leaves half done */
-    result = op_values_prepare(view, raws, n, as_blobs, values);
+    result = op_values_prepare(view, dtype_planes(dtype), raws, n, as_blobs, values);
     return result != MLKV_OK ? result : measure(view, items, values, n);
 }
 

@@ -52,7 +52,7 @@ int values_prepare(values *self, mlkv *view, const mlkv_pair *pairs, size_t n)
     for (size_t i = 0, k = 0; i < n; i++)
         if (pairs[i].value.size >= DIRECT_SIZE_MAX)
             raws[k++] = pairs[i].value;
-    int result = op_values_prepare(view, raws, large, false, self->prepared);
+    int result = op_values_prepare(view, (planes_form){0}, raws, large, false, self->prepared);
     free(raws);
     return result;
 }

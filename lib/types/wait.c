@@ -81,6 +81,17 @@ int wait_for_keys(mlkv *view, const mlkv_slice *keys, size_t n, int64_t timeout_
 
 /* --- lists --- */
 
+static int check_pop(const mlkv *view, const mlkv_slice *keys, size_t n, uint64_t count)
+{
+    int result = argument_pointer(view, "view");
+    if (result == MLKV_OK)
+        result = argument_slices(keys, n, "keys");
+    if (result == MLKV_OK && (n == 0 || count == 0))
+        result = error_set(MLKV_E_ARGUMENT, "there is nothing to wait for: %zu keys, count %llu", n,
+                           (unsigned long long)count);
+    return result;
+}
+
 typedef struct {
     const mlkv_slice *keys;
     size_t n;
@@ -101,12 +112,7 @@ int mlkv_list_pop_wait(mlkv *view, const mlkv_slice *keys, size_t n, mlkv_list_e
                        uint64_t count, int64_t timeout_ms, size_t *ret_which, mlkv_rows *ret_values)
 {
     pop_call call = {keys, n, end, count, ret_which, ret_values};
-    int result = argument_pointer(view, "view");
-    if (result == MLKV_OK)
-        result = argument_slices(keys, n, "keys");
-    if (result == MLKV_OK && (n == 0 || count == 0))
-        result = error_set(MLKV_E_ARGUMENT, "there is nothing to wait for: %zu keys, count %llu", n,
-                           (unsigned long long)count);
+    int result = check_pop(view, keys, n, count);
     return result != MLKV_OK ? result : wait_for_keys(view, keys, n, timeout_ms, try_pop, &call);
 }
 
@@ -129,4 +135,34 @@ int mlkv_list_move_wait(mlkv *view, mlkv_slice source, mlkv_slice destination, m
     int result = argument_view_key(view, source);
     return result != MLKV_OK ? result
                              : wait_for_keys(view, &source, 1, timeout_ms, try_move, &call);
+}
+
+/* --- sorted sets --- */
+
+typedef struct {
+    const mlkv_slice *keys;
+    size_t key_count;
+    uint64_t n;
+    int highest;
+    size_t *key;
+    mlkv_rows *members;
+    mlkv_buffer *scores;
+} zset_pop_call;
+
+static int try_zset_pop(mlkv *view, void *context)
+{
+    const zset_pop_call *call = context;
+    return mlkv_zset_pop_first(view, call->keys, call->key_count, call->n, call->highest, call->key,
+                               call->members, call->scores);
+}
+
+int mlkv_zset_pop_wait(mlkv *view, const mlkv_slice *keys, size_t key_count, uint64_t n,
+                       int highest, int64_t timeout_ms, size_t *ret_key, mlkv_rows *ret_members,
+                       mlkv_buffer *ret_scores)
+{
+    zset_pop_call call = {keys, key_count, n, highest, ret_key, ret_members, ret_scores};
+    int result = check_pop(view, keys, key_count, n);
+    return result != MLKV_OK
+               ? result
+               : wait_for_keys(view, keys, key_count, timeout_ms, try_zset_pop, &call);
 }

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "types/argument.h"
+#include "types/measure.h"
 #include "types/named.h"
 
 #include <math.h>
@@ -305,7 +306,6 @@ typedef struct {
     const mlkv_slice *members;
     size_t n;
     double *scores;
-    uint64_t count;
 } scores_call;
 
 static int scores_rule(op *o, void *context)
@@ -366,24 +366,12 @@ int mlkv_zset_score(mlkv *view, mlkv_slice key, mlkv_slice member, double *ret_s
     return result;
 }
 
-static int count_rule(op *o, void *context)
+static int read_count(op *o, mlkv_slice key, uint64_t *ret_count)
 {
-    scores_call *call = context;
-    entry set;
-    int result = entry_open(o, call->key, TYPE_ZSET, &set);
-    call->count = result == MLKV_OK ? set.header.count : 0;
-    return result == MLKV_ABSENT ? MLKV_OK : result;
+    return measure_count(o, key, TYPE_ZSET, ret_count);
 }
 
 int mlkv_zset_count(mlkv *view, mlkv_slice key, uint64_t *ret_count)
 {
-    scores_call call = {.key = key};
-    int result = argument_view_key(view, key);
-    if (result == MLKV_OK)
-        result = argument_pointer(ret_count, "ret_count");
-    if (result == MLKV_OK)
-        result = op_read(view, count_rule, &call);
-    if (result == MLKV_OK)
-        *ret_count = call.count;
-    return result;
+    return measure_key(view, key, read_count, ret_count, "ret_count");
 }

@@ -70,21 +70,22 @@ static int pop_rule(op *o, void *context)
     return pop_members(o, call, &set);
 }
 
-/* MLKV_ABSENT: no key has members; the outputs are then filled with nothing. */
+/* MLKV_ABSENT: no key has members; the outputs are then filled with nothing. MLKV_E_DURABILITY: they are filled, as nobody else will get
+ * these members any more. */
 static int run_pop(mlkv *view, pop_call *call, mlkv_rows *members, mlkv_buffer *scores)
 {
     mlkv_buffer found = {0};
     call->output = (zset_output){.rows = members, .scores = &found};
-    int result = op_write(view, pop_rule, call);
-    bool absent = result == MLKV_ABSENT;
-    result = zset_output_end(&call->output, absent ? MLKV_OK : result);
+    int popped = op_write(view, pop_rule, call);
+    bool done = popped == MLKV_ABSENT || popped == MLKV_E_DURABILITY;
+    int result = zset_output_end(&call->output, done ? MLKV_OK : popped);
     if (result == MLKV_OK && scores != NULL) {
         mlkv_buffer old = *scores;
         *scores = found;
         found = old;
     }
     mlkv_buffer_free(&found);
-    return result == MLKV_OK && absent ? MLKV_ABSENT : result;
+    return result == MLKV_OK ? popped : result;
 }
 
 int mlkv_zset_pop(mlkv *view, mlkv_slice key, uint64_t n, int highest, mlkv_rows *ret_members,
@@ -113,7 +114,7 @@ int mlkv_zset_pop_first(mlkv *view, const mlkv_slice *keys, size_t key_count, ui
         result = zset_check_output(ret_members);
     if (result == MLKV_OK)
         result = run_pop(view, &call, ret_members, ret_scores);
-    if (result == MLKV_OK && ret_key != NULL)
+    if ((result == MLKV_OK || result == MLKV_E_DURABILITY) && ret_key != NULL)
         *ret_key = call.key;
     return result;
 }

@@ -502,6 +502,42 @@ static int look_deleted(mlkv *view)
     return state < 0 ? state : state == LOOK_ABSENT ? LOOK_DONE : LOOK_ABSENT;
 }
 
+/* A hash with a blob and a field of a long name goes from name to name, and leaves a copy behind; another key is replaced. */
+static int rename_keys(scenario *self, mlkv *view)
+{
+    mlkv_slice first = TEXT("name-first"), copy = TEXT("name-copy"), last = TEXT("name-last");
+    mlkv_pair pairs[] = {{long_name(), TEXT("v")}, {TEXT("f"), big_value(BLOB_SIZE, 8)}};
+    mlkv *tx = NULL;
+    (void)self;
+    int result = mlkv_begin(view, &tx);
+    if (result != MLKV_OK)
+        return result;
+    result = mlkv_hash_set(tx, first, pairs, 2, NULL);
+    if (result == MLKV_OK)
+        result = mlkv_string_set(tx, last, TEXT("replaced"), MLKV_SET_ALWAYS);
+    if (result == MLKV_OK)
+        result = mlkv_key_copy(tx, first, copy, 0, NULL);
+    if (result == MLKV_OK)
+        result = mlkv_key_rename(tx, first, last);
+    return end_transaction(tx, result);
+}
+
+static int look_renamed(mlkv *view)
+{
+    mlkv_rows rows = {0};
+    mlkv_buffer key = {0};
+    int result = mlkv_key_matching(view, TEXT("name-[^f]*"), &rows);
+    size_t count = rows.count;
+    mlkv_rows_free(&rows);
+    if (result == MLKV_OK)
+        result = mlkv_key_random(view, &key);
+    mlkv_buffer_free(&key);
+    if (result < 0)
+        return result;
+    REQUIRE(count == 0 || count == 2, "%zu keys of two", count);
+    return count != 0 ? LOOK_DONE : LOOK_ABSENT;
+}
+
 static int add_one(scenario *self, mlkv *view)
 {
     (void)self;
@@ -532,6 +568,7 @@ static const step steps[SCENARIO_STEPS] = {
     {"list transaction", set_list, look_list},
     {"transaction of fields that expire", expire_fields, look_expiring},
     {"transaction of sets", combine_sets, look_combined},
+    {"transaction of names", rename_keys, look_renamed},
 };
 
 /* --- running it --- */

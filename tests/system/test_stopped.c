@@ -138,6 +138,22 @@ START_TEST(with_a_snapshot)
 }
 END_TEST
 
+/* What was taken is visible, so nobody else gets it any more: it is returned although it may not be durable. */
+static void pop_without_durability(mlkv *db, mlkv *durable)
+{
+    mlkv_rows rows = {0};
+    mlkv_scored member = {TEXT("member"), 1};
+    mlkv_slice value = TEXT("element"), key = TEXT("sorted");
+    size_t which = 7;
+    OK(mlkv_zset_add(db, key, &member, 1, 0, NULL, NULL));
+    MUST(MLKV_E_DURABILITY, mlkv_zset_pop_first(durable, &key, 1, 1, 0, &which, &rows, NULL));
+    ck_assert(rows.count == 1 && which == 0 && slice_equal(rows.items[0], member.member));
+    OK(mlkv_list_push(db, TEXT("list"), MLKV_LIST_LEFT, &value, 1, NULL));
+    MUST(MLKV_E_DURABILITY, mlkv_list_pop_many(durable, TEXT("list"), MLKV_LIST_LEFT, 1, &rows));
+    ck_assert(rows.count == 1 && slice_equal(rows.items[0], value));
+    mlkv_rows_free(&rows);
+}
+
 START_TEST(with_the_lock_of_the_log)
 {
     const char *folder = harness_folder();
@@ -159,6 +175,7 @@ START_TEST(with_the_lock_of_the_log)
         OK(mlkv_flush(db, MLKV_STORE));
         OK(mlkv_string_add(db, TEXT("n"), 1, &value));
     }
+    pop_without_durability(db, durable);
     go_on(&victim);
     OK(mlkv_flush(durable, MLKV_SYNC));
     OK(mlkv_close(durable));

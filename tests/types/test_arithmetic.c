@@ -224,6 +224,55 @@ START_TEST(test_alpha)
 }
 END_TEST
 
+/* One element's product, without the sum that arithmetic_scale makes it from: -0.0 stays what it is. */
+static void reference_scale(int dtype, unsigned char *to, const unsigned char *old, double factor)
+{
+    double value;
+    if (dtype == MLKV_F64) {
+        memcpy(&value, old, 8);
+        value *= factor;
+        memcpy(to, &value, 8);
+    } else if (dtype == MLKV_BOOL) {
+        *to = *old != 0 && factor != 0;
+    } else if (dtype_is_integer(dtype)) {
+        put_whole(dtype, to, roundl((long double)factor * whole_of(dtype, old)));
+    } else {
+        put_float(dtype, to, (float)factor * float_of(dtype, old));
+    }
+}
+
+START_TEST(test_scale)
+{
+    static const double factors[] = {1, -1, 0, -0.0, 0.5, -2.75, 1e-3, 12345, 1e18, -1e30};
+    static unsigned char memory[2 * SIZE_MAX_BYTES + 64];
+    int dtype = _i, part = dtype == MLKV_C64 ? MLKV_F32 : dtype == MLKV_C128 ? MLKV_F64 : dtype;
+    unsigned char *old = memory + 1, *to = memory + SIZE_MAX_BYTES + 18, expected[16];
+    size_t size = mlkv_dtype_size((mlkv_dtype)dtype) * COUNT,
+           step = mlkv_dtype_size((mlkv_dtype)part);
+    for (size_t f = 0; f < sizeof factors / sizeof *factors; f++) {
+        for (size_t i = 0; i < size; i++)
+            old[i] = (unsigned char)random_u64();
+        memset(old, 0, step);
+        memset(old + step, 0, step);
+        old[2 * step - 1] = 0x80; /* -0.0, or the lowest number */
+        for (size_t i = 0; step == 8 && dtype_is_integer(dtype) && i < size; i += 8)
+            memset(old + i + 5, 0, 3); /* so that the reference is exact */
+        to[size] = 0xa5;
+        arithmetic_scale(dtype, to, old, factors[f], COUNT);
+        ck_assert_uint_eq(to[size], 0xa5);
+        for (size_t i = 0; i < size; i += step) {
+            unsigned char padded[16] = {0};
+            memcpy(padded, to + i, step);
+            reference_scale(part, expected, old + i, factors[f]);
+            if (!(is_nan(part, expected) && is_nan(part, padded)) &&
+                memcmp(expected, padded, step) != 0)
+                ck_abort_msg("%s element %zu, factor %a", mlkv_dtype_name((mlkv_dtype)dtype),
+                             i / step, factors[f]);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("arithmetic");
@@ -233,5 +282,6 @@ int main(void)
     tcase_add_test(tcase, test_f16_all);
     tcase_add_test(tcase, test_ends);
     tcase_add_test(tcase, test_alpha);
+    tcase_add_loop_test(tcase, test_scale, MLKV_F64, MLKV_C128 + 1);
     return harness_run(suite);
 }

@@ -92,6 +92,8 @@ START_TEST(conditions_are_those_of_redis)
         {MLKV_EXPIRE_IF_LATER, 20, 30, MLKV_OK},      {MLKV_EXPIRE_IF_LATER, 20, 20, MLKV_ABSENT},
         {MLKV_EXPIRE_IF_SOONER, 0, 10, MLKV_OK},      {MLKV_EXPIRE_IF_SOONER, 20, 10, MLKV_OK},
         {MLKV_EXPIRE_IF_SOONER, 20, 30, MLKV_ABSENT}, {MLKV_EXPIRE_IF_SOONER, 20, 20, MLKV_ABSENT},
+        {MLKV_EXPIRE_IF_ANY_SOONER, 0, 10, MLKV_ABSENT}, {MLKV_EXPIRE_IF_ANY_SOONER, 20, 10, MLKV_OK},
+        {MLKV_EXPIRE_IF_ANY_SOONER, 20, 30, MLKV_ABSENT}, {MLKV_EXPIRE_IF_ANY_SOONER, 20, 20, MLKV_ABSENT},
     };
     mlkv *db = memory_store();
     int64_t base = clock_wall_ms() + HOUR;
@@ -105,7 +107,7 @@ START_TEST(conditions_are_those_of_redis)
         ck_assert_int_eq(expiry(db, TEXT("k")), want == 0 ? MLKV_NO_EXPIRY : base + want);
         verify_all(db);
     }
-    MUST(MLKV_E_ARGUMENT, mlkv_key_expire(db, TEXT("k"), 5, (mlkv_expire_condition)5));
+    MUST(MLKV_E_ARGUMENT, mlkv_key_expire(db, TEXT("k"), 5, (mlkv_expire_condition)6));
     MUST(MLKV_E_ARGUMENT, mlkv_key_expire(NULL, TEXT("k"), 5, MLKV_EXPIRE_ALWAYS));
     MUST(MLKV_E_ARGUMENT, mlkv_key_ttl(db, TEXT("k"), NULL));
     MUST(MLKV_E_RANGE, mlkv_key_expire(db, TEXT("k"), INT64_MAX, MLKV_EXPIRE_ALWAYS));

@@ -151,7 +151,7 @@ START_TEST(misuse_changes_nothing)
     MUST(MLKV_E_TYPE, mlkv_hash_expire(db, TEXT("s"), &field, 1, 5, MLKV_EXPIRE_ALWAYS, &outcome));
     MUST(MLKV_E_TYPE, mlkv_hash_ttl(db, TEXT("s"), &field, 1, &outcome));
     MUST(MLKV_E_ARGUMENT,
-         mlkv_hash_expire(db, KEY, &field, 1, 5, (mlkv_expire_condition)5, &outcome));
+         mlkv_hash_expire(db, KEY, &field, 1, 5, (mlkv_expire_condition)6, &outcome));
     MUST(MLKV_E_ARGUMENT, mlkv_hash_expire(db, KEY, &bad, 1, 5, MLKV_EXPIRE_ALWAYS, &outcome));
     MUST(MLKV_E_ARGUMENT, mlkv_hash_expire(db, KEY, NULL, 1, 5, MLKV_EXPIRE_ALWAYS, &outcome));
     MUST(MLKV_E_ARGUMENT, mlkv_hash_expire(db, KEY, &field, 1, 5, MLKV_EXPIRE_ALWAYS, NULL));
@@ -425,7 +425,7 @@ static void check_oracle(mlkv *view, const oracle *expected)
 
 static void step_expire(mlkv *view, oracle *expected, int i, mlkv_slice name, unsigned *seed)
 {
-    mlkv_expire_condition condition = (mlkv_expire_condition)(rand_r(seed) % 5);
+    mlkv_expire_condition condition = (mlkv_expire_condition)(rand_r(seed) % 6);
     int64_t now = clock_wall_ms(), old = expected->at_ms[i];
     int64_t at = now + (rand_r(seed) % 12 - 1) * (HOUR / 4) + 1000 * (rand_r(seed) % 7);
     bool holds = expiry_holds(condition, old, at);

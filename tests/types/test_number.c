@@ -52,6 +52,26 @@ START_TEST(parse)
 }
 END_TEST
 
+START_TEST(bounds)
+{
+    static const struct {
+        const char *text;
+        double value;
+    } rows[] = {{"", 0}, {" 1", 1}, {"0x10", 16}, {"1e400", INFINITY}, {"-1e400", -INFINITY}, {"1e-400", 0}};
+    double value = 77;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        OK(number_parse_bound(slice_of_text(rows[i].text), &value));
+        ck_assert(value == rows[i].value);
+    }
+    OK(number_parse_bound(slice_of("2\0x", 3), &value));
+    ck_assert(value == 2);
+    MUST(MLKV_E_NUMBER, number_parse_bound(TEXT("nan"), &value));
+    MUST(MLKV_E_NUMBER, number_parse_bound(TEXT("1 "), &value));
+    MUST(MLKV_E_NUMBER, number_parse_bound(TEXT("(1"), &value));
+    ck_assert(value == 2);
+}
+END_TEST
+
 START_TEST(format)
 {
     static const struct {
@@ -119,6 +139,7 @@ int main(void)
     Suite *suite = suite_create("number");
     TCase *tcase = harness_case(suite, "number");
     tcase_add_test(tcase, parse);
+    tcase_add_test(tcase, bounds);
     tcase_add_test(tcase, format);
     tcase_add_test(tcase, long_numbers);
     tcase_add_test(tcase, any_locale);

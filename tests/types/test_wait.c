@@ -122,6 +122,118 @@ START_TEST(an_idle_wait_costs_nothing)
 }
 END_TEST
 
+/* --- sorted sets --- */
+
+static void add(mlkv *view, mlkv_slice key, const char *member, double score)
+{
+    mlkv_scored pair = {slice_of_text(member), score};
+    OK(mlkv_zset_add(view, key, &pair, 1, 0, NULL, NULL));
+}
+
+typedef struct {
+    mlkv *db;
+    int highest, result;
+    size_t which;
+    mlkv_rows members;
+    mlkv_buffer scores;
+} zset_popper;
+
+static void *pop_members(void *argument)
+{
+    zset_popper *self = argument;
+    mlkv_slice keys[] = {TEXT("a"), TEXT("b")};
+    self->result = mlkv_zset_pop_wait(self->db, keys, 2, 2, self->highest, LONG_MS, &self->which,
+                                      &self->members, &self->scores);
+    return NULL;
+}
+
+/* Whatever makes the key ends the wait: an add, a store, a commit. */
+static void make(mlkv *db, int way)
+{
+    mlkv_slice source = TEXT("source"), destination = TEXT("b");
+    mlkv *transaction = NULL;
+    if (way == 0) {
+        mlkv_scored pairs[] = {{TEXT("x"), 1}, {TEXT("y"), 2}, {TEXT("z"), 3}};
+        OK(mlkv_zset_add(db, destination, pairs, 3, 0, NULL, NULL));
+    } else if (way == 1) {
+        OK(mlkv_zset_union_store(db, destination, &source, 1, NULL, MLKV_ZSET_SUM, NULL));
+    } else {
+        OK(mlkv_begin(db, &transaction));
+        add(transaction, destination, "x", 1);
+        add(transaction, destination, "y", 2);
+        add(transaction, destination, "z", 3);
+        OK(mlkv_commit(transaction));
+    }
+}
+
+START_TEST(members_end_the_wait)
+{
+    mlkv *db = memory_store();
+    mlkv_slice keys[] = {TEXT("source"), TEXT("b")};
+    add(db, keys[0], "x", 1);
+    add(db, keys[0], "y", 2);
+    add(db, keys[0], "z", 3);
+    for (int way = 0; way < 3; way++) {
+        zset_popper self = {.db = db, .highest = way % 2, .result = 77};
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, pop_members, &self), 0);
+        for (int i = 0; i < 10; i++) { /* other keys do not */
+            OK(mlkv_string_set(db, TEXT("other"), TEXT("v"), MLKV_SET_ALWAYS));
+            clock_sleep_us(1000);
+        }
+        make(db, way);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        MUST(MLKV_OK, self.result);
+        ck_assert_uint_eq(self.which, 1);
+        ck_assert_uint_eq(self.members.count, 2);
+        ck_assert(slice_equal(self.members.items[0], self.highest ? TEXT("z") : TEXT("x")));
+        ck_assert(slice_equal(self.members.items[1], TEXT("y")));
+        ck_assert_uint_eq(self.scores.size, 2 * sizeof(double));
+        ck_assert_double_eq(((double *)self.scores.data)[0], self.highest ? 3 : 1);
+        ck_assert_double_eq(((double *)self.scores.data)[1], 2);
+        mlkv_rows_free(&self.members);
+        mlkv_buffer_free(&self.scores);
+        OK(mlkv_key_delete(db, &keys[1], 1, NULL));
+    }
+    OK(mlkv_close(db));
+}
+END_TEST
+
+START_TEST(members_that_are_there_need_no_wait)
+{
+    mlkv *db = memory_store(), *transaction = NULL, *snapshot = NULL;
+    mlkv_slice keys[] = {TEXT("a"), TEXT("b"), TEXT("text")};
+    mlkv_rows members = {0};
+    size_t which = 77;
+    OK(mlkv_string_set(db, keys[2], TEXT("v"), MLKV_SET_ALWAYS));
+    add(db, keys[1], "m", 1);
+    /* the first that exists decides: what stands behind it does not matter, what stands before it does */
+    OK(mlkv_zset_pop_wait(db, keys, 3, 5, 0, -1, &which, &members, NULL));
+    ck_assert_uint_eq(which, 1);
+    ck_assert_uint_eq(members.count, 1);
+    which = 77;
+    MUST(MLKV_E_TYPE, mlkv_zset_pop_wait(db, keys, 3, 1, 0, -1, &which, &members, NULL));
+    MUST(MLKV_ABSENT, mlkv_zset_pop_wait(db, keys, 2, 1, 0, 0, &which, &members, NULL));
+    MUST(MLKV_ABSENT, mlkv_zset_pop_wait(db, keys, 2, 1, 1, 20, NULL, &members, NULL));
+    MUST(MLKV_E_ARGUMENT, mlkv_zset_pop_wait(db, keys, 0, 1, 0, 20, &which, &members, NULL));
+    MUST(MLKV_E_ARGUMENT, mlkv_zset_pop_wait(db, NULL, 2, 1, 0, 20, &which, &members, NULL));
+    MUST(MLKV_E_ARGUMENT, mlkv_zset_pop_wait(db, keys, 2, 0, 0, 20, &which, &members, NULL));
+    MUST(MLKV_E_ARGUMENT, mlkv_zset_pop_wait(NULL, keys, 2, 1, 0, 20, &which, &members, NULL));
+    MUST(MLKV_E_ARGUMENT, mlkv_zset_pop_wait(db, keys, 2, 1, 0, 20, &which, NULL, NULL));
+    OK(mlkv_begin(db, &transaction)); /* nobody else can write: at once */
+    MUST(MLKV_ABSENT, mlkv_zset_pop_wait(transaction, keys, 2, 1, 0, -1, &which, &members, NULL));
+    add(transaction, keys[0], "n", 1);
+    OK(mlkv_zset_pop_wait(transaction, keys, 2, 1, 0, -1, NULL, &members, NULL));
+    OK(mlkv_abort(transaction));
+    OK(mlkv_snapshot(db, &snapshot));
+    MUST(MLKV_E_READONLY, mlkv_zset_pop_wait(snapshot, keys, 2, 1, 0, -1, &which, &members, NULL));
+    OK(mlkv_close(snapshot));
+    ck_assert_uint_eq(which, 77);
+    mlkv_rows_free(&members);
+    OK(mlkv_close(db));
+}
+END_TEST
+
 /* --- many processes --- */
 
 enum { CONSUMERS = 4, PRODUCERS = 2, ITEMS = 1500 };
@@ -462,6 +574,8 @@ int main(void)
     TCase *tcase = harness_case(suite, "wait");
     tcase_add_test(tcase, a_push_ends_the_wait);
     tcase_add_test(tcase, what_is_there_needs_no_wait);
+    tcase_add_test(tcase, members_end_the_wait);
+    tcase_add_test(tcase, members_that_are_there_need_no_wait);
     tcase_add_test(tcase, an_idle_wait_costs_nothing);
     tcase_add_test(tcase, each_item_reaches_one_of_many_processes);
     tcase_add_test(tcase, deaths_on_both_sides);
