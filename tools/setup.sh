@@ -1,7 +1,8 @@
 #!/bin/sh
 # setup.sh GROUP... - makes sure that the Debian packages of the groups are installed.
 #
-# Groups: build (what the library needs), test (what the tests need besides), model (the protocol model), peers (the engines that the
+# Groups: build (what the library needs), test (what the tests need besides), server (the clients
+# that the server example is tested with), model (the protocol model), peers (the engines that the
 # benchmark compares with), analysis (another compiler, checkers, sanitizers and fuzzers, for tests/run.sh).
 # Silent, instant and without network when nothing is missing. Otherwise apt-get, through sudo if the caller is not root.
 # Exit status 0: everything is there. 1: something could not be installed; it is named.
@@ -12,8 +13,9 @@ packages_of()
 {
     case $1 in
     # libc6-dev by name: gcc only recommends it.
-    build) echo gcc libc6-dev meson ninja-build pkg-config liblmdb-dev libzstd-dev libxxhash-dev ;;
+    build) echo gcc libc6-dev meson ninja-build pkg-config liblmdb-dev libzstd-dev libxxhash-dev libuv1-dev ;;
     test) echo g++ check libsubunit-dev patch python3 python3-numpy ;;
+    server) echo libuv1-dev redis-tools python3-redis python3 ;;
     model) echo gcc libc6-dev spin ;;
     peers) echo g++ librocksdb-dev libleveldb-dev libsnappy-dev ;;
     analysis) echo clang clang-tidy clang-format cppcheck valgrind libc6-dbg libclang-rt-14-dev ;;
@@ -52,7 +54,7 @@ install()
 wanted=
 for group in "${@:-build}"; do
     list=$(packages_of "$group") || {
-        echo "setup.sh: no group is called '$group'; there are build, test, model, peers, analysis" >&2
+        echo "setup.sh: no group is called '$group'; there are build, test, server, model, peers, analysis" >&2
         exit 2
     }
     wanted="$wanted $list"
