@@ -9,6 +9,8 @@
 #   python      the Python package, by every interpreter that is here, against a release build of the library
 #   install     installs that build, runs C and C++ programs against it, and the README's programs; compares its exported names
 #   subproject  a meson project that takes the library as its subproject
+#   oracle      random commands to that build and to redis-server 7.0: the replies are equal
+#   server      examples/resp_server with redis-cli, redis-benchmark, redis-py, garbage, and beside other processes
 #   model       the protocol model under Spin: the right protocol holds, each broken one is found out
 #   tidy        clang-tidy (.clang-tidy has the checks) over the library
 #   clang       every Check program, and the examples, by clang, warnings are errors
@@ -17,7 +19,7 @@
 #   valgrind    the unit tests, and those of the whole that start no processes, under memcheck: no error, nothing definitely lost
 #   fuzz        libFuzzer with both sanitizers, a minute for each target of tests/fuzz, beginning with its corpus
 #   coverage    a build that counts: a table of what of lib/ the tests reach, which must not be less than the floor below
-# A default run takes python, install and subproject beside model and tidy, which use one core each. --long adds: fullmodel,
+# A default run takes python, install, subproject and oracle beside model, tidy and server, which use one core each. --long adds: fullmodel,
 # and broken: each rule broken in the code, once in each way of tests/broken, which a test must notice.
 # On two idle cores a default run takes about 20 minutes, and builds about 200 MB in build-* folders.
 # Environment: MLKV_BUILD_ROOT, where the build folders go (default: the checkout); MLKV_TORTURE_ROUNDS, rounds of the crash tests;
@@ -35,8 +37,8 @@ python=/usr/bin/python3
 
 # Beside each other: what stands in lane 1 and in lane 2.
 first_stages='house format cppcheck check'
-lane_1='python install subproject'
-lane_2='model tidy'
+lane_1='python install subproject oracle'
+lane_2='model tidy server'
 last_stages='clang asan tsan valgrind fuzz coverage'
 default_stages="$first_stages $lane_1 $lane_2 $last_stages"
 long_stages='fullmodel broken'
@@ -255,16 +257,38 @@ stage_install()
     check 'exported names' "$python" tests/check_exports.py "$root/build-release/lib/libmlkv.so"
     check 'a C and a C++ program against the installed library' sh tests/check_install.sh "$root/build-release" "$work/install"
     check 'programs in the README' "$python" tests/check_documents.py --run "$root/build-release"
-    for program in hello hello_cpp train_digits; do
+    for program in hello hello_cpp train_digits work_queue; do
         check "example $program" env -C "$work" timeout 300 "$root/build-release/examples/$program"
     done
-    check 'example hello.py' env -C "$work" MLKV_LIBRARY="$root/build-release/lib/libmlkv.so" PYTHONPATH="$here/python" \
-        timeout 120 "$python" "$here/examples/hello.py"
+    for program in hello.py work_queue.py; do
+        check "example $program" env -C "$work" MLKV_LIBRARY="$root/build-release/lib/libmlkv.so" PYTHONPATH="$here/python" \
+            timeout 120 "$python" "$here/examples/$program" "$work/$program.mlkv"
+    done
 }
 
 stage_subproject()
 {
     check 'a project with libmlkv as its subproject' sh tests/check_subproject.sh "$work/subproject"
+}
+
+# script COMMAND...: a script whose last line is "N passed, N failed", which are added up.
+script()
+{
+    "$@" >"$work/script.log" 2>&1 </dev/null || echo '  not all passed'
+    sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$work/script.log" >"$work/tally"
+    sed '$d; s/^/  /' "$work/script.log"
+    add_tally "$work/tally"
+}
+
+stage_oracle()
+{
+    release || return 1
+    MLKV_LIBRARY=$root/build-release/lib/libmlkv.so script sh tests/oracle/run.sh short
+}
+
+stage_server()
+{
+    MLKV_BUILD_ROOT=$root script sh tests/server/run.sh
 }
 
 # runs PROGRAM [WRAPPER...]: eight runs of a program all end well (address layouts differ from run to run).
@@ -415,6 +439,7 @@ groups='build test'
 for stage in $stages; do
     case $stage in
     *model) groups="$groups model" ;;
+    python | oracle | server) groups="$groups server" ;;
     format | cppcheck | tidy | clang | valgrind | fuzz) groups="$groups analysis" ;;
     esac
 done
