@@ -13,6 +13,7 @@ from ._library import VERSION as __version__
 from ._locks import Lock, LockError, LockNotOwnedError
 from ._salvage import SalvageReport, salvage
 from ._tensors import DTYPES, DType, TensorInfo
+from ._transfer import Transfer
 from .client import Client, Report, Snapshot, Transaction, open
 from .errors import *  # noqa: F401,F403
 from ._waiting import Watch
@@ -23,7 +24,7 @@ exceptions = errors  # redis-py's name for it
 
 __all__ = [
     "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Pipeline", "Redis", "Report",
-    "Snapshot", "StrictRedis", "TensorInfo", "Transaction",
+    "Snapshot", "StrictRedis", "TensorInfo", "Transaction", "Transfer",
     "Watch", "__version__",
     "SalvageReport", "salvage",
     "errors", "exceptions", *(name for name in errors.__all__ if name not in ("CLASSES", "error_of")),

@@ -9,7 +9,7 @@ from ._library import library
 from ._time import int64
 from ._values import Value
 from ._view import View, check
-from .errors import DataError
+from .errors import CommandError, DataError
 
 _OPERATIONS = {"AND": 0, "OR": 1, "XOR": 2, "NOT": 3}
 _UNITS = {"BYTE": 0, "BIT": 1}
@@ -75,6 +75,8 @@ class BitCommands(View):
         number = _OPERATIONS.get(operation.upper())
         if number is None:
             raise DataError(f"{operation!r} is none of AND, OR, XOR, NOT")
+        if number == _OPERATIONS["NOT"] and len(keys) > 1:
+            raise CommandError("BITOP NOT must be called with a single source key.")
         length = ctypes.c_uint64()
         slices = self._codec.slices(keys)
         check(library.mlkv_bits_combine(self._handle, number, self._codec.slice(dest), slices, slices.count, length))

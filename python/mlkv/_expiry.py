@@ -59,11 +59,11 @@ class ExpiryCommands(View):
         ms = self.pttl(name)
         return ms if ms < 0 else (ms + 500) // 1000
 
-    def pexpiretime(self, name: Value) -> int:
+    def pexpiretime(self, key: Value) -> int:
         """When the key ends, in milliseconds since 1970; -1: never; -2: no such key."""
-        return self._ask(library.mlkv_key_expiry, name)
+        return self._ask(library.mlkv_key_expiry, key)
 
-    def expiretime(self, name: Value) -> int:
+    def expiretime(self, key: Value) -> int:
         """pexpiretime in seconds, rounded."""
-        ms = self.pexpiretime(name)
+        ms = self.pexpiretime(key)
         return ms if ms < 0 else (ms + 500) // 1000

@@ -53,8 +53,7 @@ def _bracket(pattern: bytes, i: int) -> Tuple[bytes, int]:
             members += re.escape(pattern[i : i + 1])
             i += 1
         elif pattern[i + 1 : i + 2] == b"-" and i + 2 < len(pattern):
-            low, high = sorted((pattern[i], pattern[i + 2]))
-            members += re.escape(bytes([low])) + b"-" + re.escape(bytes([high]))
+            members += _range(*sorted((pattern[i], pattern[i + 2]), key=_signed))
             i += 3
         else:
             members += re.escape(pattern[i : i + 1])
@@ -62,3 +61,14 @@ def _bracket(pattern: bytes, i: int) -> Tuple[bytes, int]:
     if not members:
         return (b"." if negated else b"(?!)"), i + 1
     return b"[" + (b"^" if negated else b"") + bytes(members) + b"]", i + 1
+
+
+def _signed(byte: int) -> int:
+    """Redis compares bytes as signed ones."""
+    return byte - 256 if byte > 127 else byte
+
+
+def _range(low: int, high: int) -> bytes:
+    """All bytes from low to high, counted as signed ones, as members of a class."""
+    pairs = [(low, high)] if low <= high else [(low, 255), (0, high)]
+    return b"".join(re.escape(bytes([first])) + b"-" + re.escape(bytes([last])) for first, last in pairs)

@@ -148,6 +148,46 @@ class WatchQuery(SizedStructure):
     ]
 
 
+class CommandInfo(SizedStructure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("name", c_char_p),
+        ("group", c_char_p),
+        ("summary", c_char_p),
+        ("synopsis", c_char_p),
+        ("flags", c_uint32),
+        ("arity", c_int32),
+        ("first_key", c_int32),
+        ("last_key", c_int32),
+        ("key_step", c_int32),
+    ]
+
+
+class Reply(ctypes.Structure):
+    """The reply to a command. Used again and again; gives its memory back when Python drops it. Its buffers are words here: as Buffer
+    objects they would be freed twice."""
+
+    _fields_ = [
+        ("nodes", c_void_p),
+        ("count", c_size_t),
+        ("capacity", c_size_t),
+        ("arena", c_void_p),
+        ("arena_size", c_size_t),
+        ("arena_capacity", c_size_t),
+        ("value", c_size_t * 2),
+        ("value_capacity", c_size_t),
+        ("numbers", c_size_t * 2),
+        ("numbers_capacity", c_size_t),
+        ("rows", c_size_t * 5),
+        ("rows_capacity", c_size_t),
+        ("failed", c_int32),
+        ("reserved", c_uint32),
+    ]
+
+    def __del__(self) -> None:
+        library.mlkv_reply_free(self)
+
+
 class LockGrant(ctypes.Structure):
     _fields_ = [("token", ctypes.c_char * 32), ("fence", c_uint64)]
 
@@ -331,6 +371,7 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_zset_range_store": (c_int, _V, Slice, Slice, _RANGE, _U64),
     "mlkv_zset_pop": (c_int, _V, Slice, c_uint64, c_int, _ROWS, _BUFFER),
     "mlkv_zset_pop_first": (c_int, _V, _V, c_size_t, c_uint64, c_int, _COUNT, _ROWS, _BUFFER),
+    "mlkv_zset_pop_wait": (c_int, _V, _V, c_size_t, c_uint64, c_int, c_int64, _COUNT, _ROWS, _BUFFER),
     "mlkv_zset_random": (c_int, _V, Slice, c_size_t, c_int, _ROWS, _BUFFER),
     "mlkv_zset_union": (c_int, _V, _V, c_size_t, _DOUBLE, c_int, _ROWS, _BUFFER),
     "mlkv_zset_intersection": (c_int, _V, _V, c_size_t, _DOUBLE, c_int, _ROWS, _BUFFER),
@@ -339,6 +380,9 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_zset_intersection_store": (c_int, _V, Slice, _V, c_size_t, _DOUBLE, c_int, _U64),
     "mlkv_zset_difference_store": (c_int, _V, Slice, _V, c_size_t, _U64),
     "mlkv_zset_intersection_count": (c_int, _V, _V, c_size_t, c_uint64, _U64),
+    "mlkv_command": (c_int, _V, _V, c_size_t, POINTER(Reply)),
+    "mlkv_command_row": (c_int, c_size_t, POINTER(CommandInfo)),
+    "mlkv_reply_free": (None, POINTER(Reply)),
     "mlkv_dtype_size": (c_size_t, c_int),
     "mlkv_dtype_name": (c_char_p, c_int),
     "mlkv_tensor_put": (c_int, _V, Slice, POINTER(Tensor), _V, POINTER(TensorOptions)),
@@ -348,6 +392,11 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_tensor_write_rows": (c_int, _V, Slice, c_uint64, c_uint64, _V, c_size_t),
     "mlkv_tensor_add": (c_int, _V, Slice, c_double, POINTER(Tensor), _V),
     "mlkv_tensor_add_rows": (c_int, _V, Slice, c_double, c_uint64, c_uint64, _V, c_size_t),
+    "mlkv_tensor_gather": (c_int, _V, Slice, _V, c_size_t, _V, c_size_t),
+    "mlkv_tensor_scatter": (c_int, _V, Slice, _V, c_size_t, _V, c_size_t),
+    "mlkv_tensor_scatter_add": (c_int, _V, Slice, c_double, _V, c_size_t, _V, c_size_t),
+    "mlkv_tensor_append_rows": (c_int, _V, Slice, c_uint64, _V, c_size_t, POINTER(c_uint64)),
+    "mlkv_tensor_scale": (c_int, _V, Slice, c_double),
 }
 
 

@@ -37,9 +37,9 @@ class ListCommands(Scanning):
         """lpush, but only if the list exists; otherwise 0."""
         return self._push(library.mlkv_list_push_if_present, name, 0, values)
 
-    def rpushx(self, name: Value, *values: Value) -> int:
+    def rpushx(self, name: Value, value: Value, *values: Value) -> int:
         """rpush, but only if the list exists; otherwise 0."""
-        return self._push(library.mlkv_list_push_if_present, name, 1, values)
+        return self._push(library.mlkv_list_push_if_present, name, 1, (value, *values))
 
     def _push(self, function: Any, name: Value, end: int, values: Tuple[Value, ...]) -> int:
         if not values:
@@ -83,7 +83,7 @@ class ListCommands(Scanning):
             return None
         return take()
 
-    def lmpop(self, num_keys: int, *args: Value, direction: str, count: Optional[int] = 1) -> Optional[List[Any]]:
+    def lmpop(self, num_keys: int, *args: Value, direction: Optional[str] = None, count: Optional[int] = 1) -> Optional[List[Any]]:
         """Up to count elements from the LEFT or RIGHT of the first of the lists that exists: [its name, [elements]], or None."""
         if num_keys != len(args):
             raise ArgumentError(f"num_keys is {num_keys}, and there are {len(args)} keys")
@@ -205,8 +205,8 @@ def _positive(number: int, name: str, least: int) -> int:
     return number
 
 
-def _choose(names: dict[str, int], given: str, name: str) -> int:
+def _choose(names: dict[str, int], given: Optional[str], name: str) -> int:
     try:
-        return names[given.upper()]
+        return names[given.upper()]  # type: ignore[union-attr]
     except (AttributeError, KeyError):
         raise ArgumentError(f"{name} is {given!r}; there are {', '.join(names)}") from None

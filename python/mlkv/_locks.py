@@ -45,8 +45,12 @@ class Lock:
         self.local: Any = threading.local() if thread_local else type("Held", (), {})()
         self.local.grant = None
 
-    def acquire(self, blocking: Optional[bool] = None, blocking_timeout: Optional[Seconds] = None) -> bool:
-        """Takes the lock, waiting for it up to blocking_timeout seconds (None: for ever) if blocking. Whether it did."""
+    def acquire(
+        self, sleep: Optional[float] = None, blocking: Optional[bool] = None, blocking_timeout: Optional[Seconds] = None
+    ) -> bool:
+        """Takes the lock, waiting for it up to blocking_timeout seconds (None: for ever) if blocking. Whether it did. sleep is not
+        needed: a waiting thread is woken."""
+        del sleep
         wait = self.blocking if blocking is None else blocking
         limit = self.blocking_timeout if blocking_timeout is None else blocking_timeout
         grant, key, lease_ms = LockGrant(), self._view._codec.slice(self._key), _ms(self.timeout)
@@ -54,7 +58,7 @@ class Lock:
         def turn(timeout_ms: int) -> int:
             return library.mlkv_lock_acquire(self._view._handle, key, lease_ms, timeout_ms, grant)
 
-        if check(in_turns(limit if wait else 0, turn)) == ABSENT:
+        if check(in_turns(limit if wait and self._view._waits else 0, turn)) == ABSENT:
             return False
         self.local.grant = grant
         return True
@@ -64,6 +68,13 @@ class Lock:
         if grant is None:
             raise LockError("this lock is not held")
         return grant
+
+    def through(self, view: View) -> "Lock":
+        """A copy of this lock, held or not as it is, through another view of its store: so a transaction can take, extend or release it
+        along with what it writes. If that is given up, this one is held as before."""
+        lock = Lock(view, self.name, self.timeout, self.blocking, self.blocking_timeout, False)
+        lock.local.grant = getattr(self.local, "grant", None)
+        return lock
 
     @property
     def fence(self) -> int:

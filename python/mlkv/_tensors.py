@@ -7,9 +7,11 @@ such a tensor comes back as the unsigned integers of the same size, and tensor_i
 
 from __future__ import annotations
 
+import array as arrays
 import ctypes
 import importlib
 import math
+import operator
 import sys
 from types import ModuleType
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
@@ -89,6 +91,15 @@ class _Array(NamedTuple):
     shape: Tuple[int, ...]
 
 
+class _Rows(NamedTuple):
+    """Row numbers in memory, as the library takes them."""
+
+    owner: Any
+    address: Optional[int]
+    count: int
+    shape: Tuple[int, ...]
+
+
 def dtype_of(dtype: Any) -> DType:
     """From "f32", "float32", numpy.float32, numpy.dtype("f4"), torch.float32 ..."""
     if isinstance(dtype, DType):
@@ -155,7 +166,24 @@ class TensorCommands(View):
 
         return self._read(name, as_numpy, read, (first, count))
 
-    def _read(self, name: Value, as_numpy: Optional[bool], read: Any, rows: Optional[Tuple[int, int]]) -> Any:
+    def tensor_gather(self, name: Value, rows: Any, as_numpy: Optional[bool] = None) -> Any:
+        """Rows by their numbers, in the order of the numbers, some perhaps several times; None for an absent key. rows: an array or a
+        sequence of whole numbers, of any shape, behind which the shape of a row comes in the result."""
+        numbers = _row_numbers(rows)
+
+        def read(info: TensorInfo, address: Optional[int], size: int) -> int:
+            return library.mlkv_tensor_gather(self._handle, self._codec.slice(name), numbers.address, numbers.count, address, size)
+
+        return self._read(name, as_numpy, read, None, numbers.shape)
+
+    def _read(
+        self,
+        name: Value,
+        as_numpy: Optional[bool],
+        read: Any,
+        rows: Optional[Tuple[int, int]],
+        gathered: Optional[Tuple[int, ...]] = None,
+    ) -> Any:
         """Reads into new memory. Another process may put a tensor of another shape between the two calls: then once more."""
         numpy = None if as_numpy is False else _numpy()
         if as_numpy and numpy is None:
@@ -166,7 +194,11 @@ class TensorCommands(View):
                 return None
             if rows is not None and (rows[0] + rows[1] > info.rows or not info.shape):
                 raise ShapeError(f"rows {rows[0]} to {rows[0] + rows[1]} of a tensor of shape {info.shape}")
+            if gathered is not None and not info.shape:
+                raise ShapeError("rows of a scalar")
             shape = info.shape if rows is None else (rows[1], *info.shape[1:])
+            if gathered is not None:
+                shape = (*gathered, *info.shape[1:])
             value, address, size = _allocate(numpy, _BY_NAME[info.dtype], shape)
             result = read(info, address, size)
             after = self.tensor_info(name)
@@ -206,6 +238,47 @@ class TensorCommands(View):
             raise KeyError(name)
         return count
 
+    def tensor_scatter(self, name: Value, rows: Any, values: Any, dtype: Any = None) -> int:
+        """Replaces rows by their numbers, of one that is named several times with the last; how many numbers there were. KeyError for an
+        absent key."""
+        numbers, array = self._scattered(name, rows, values, dtype)
+        key = self._codec.slice(name)
+        if check(library.mlkv_tensor_scatter(self._handle, key, numbers.address, numbers.count, array.address, array.bytes)) == ABSENT:
+            raise KeyError(name)
+        return numbers.count
+
+    def tensor_scatter_add(self, name: Value, rows: Any, delta: Any, alpha: float = 1.0, dtype: Any = None) -> int:
+        """Row rows[i] += alpha * delta[i], atomically in all threads and processes; of one that is named several times all are added. How
+        many numbers there were. KeyError for an absent key."""
+        numbers, array = self._scattered(name, rows, delta, dtype)
+        key, address = self._codec.slice(name), numbers.address
+        if check(library.mlkv_tensor_scatter_add(self._handle, key, alpha, address, numbers.count, array.address, array.bytes)) == ABSENT:
+            raise KeyError(name)
+        return numbers.count
+
+    def _scattered(self, name: Value, rows: Any, values: Any, dtype: Any) -> Tuple[_Rows, _Array]:
+        numbers = _row_numbers(rows)
+        _, array, count = self._rows_of(name, values, dtype)
+        if count != numbers.count:
+            raise ShapeError(f"{count} rows for {numbers.count} row numbers")
+        return numbers, array
+
+    def tensor_append(self, name: Value, values: Any, dtype: Any = None) -> int:
+        """Appends rows behind the last one, so that the first dimension grows; how many rows there are now. Begin with a tensor of shape
+        (0, ...). KeyError for an absent key."""
+        _, array, count = self._rows_of(name, values, dtype)
+        now = ctypes.c_uint64()
+        key = self._codec.slice(name)
+        if check(library.mlkv_tensor_append_rows(self._handle, key, count, array.address, array.bytes, now)) == ABSENT:
+            raise KeyError(name)
+        return now.value
+
+    def tensor_scale(self, name: Value, factor: float) -> bool:
+        """tensor *= factor, atomically in all threads and processes. KeyError for an absent key."""
+        if check(library.mlkv_tensor_scale(self._handle, self._codec.slice(name), factor)) == ABSENT:
+            raise KeyError(name)
+        return True
+
     def _existing(self, name: Value) -> TensorInfo:
         info = self.tensor_info(name)
         if info is None:
@@ -231,6 +304,26 @@ def _unsigned(number: int, what: str) -> int:
     if not 0 <= number < 1 << 63:
         raise ShapeError(f"{what} is {number}")
     return number
+
+
+def _row_numbers(rows: Any) -> _Rows:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(rows, torch.Tensor):
+        rows = rows.detach().cpu().numpy()
+    if hasattr(rows, "__array_interface__"):
+        numpy = importlib.import_module("numpy")
+        numbers = numpy.asarray(rows)
+        if numbers.dtype.kind not in "iu":
+            raise ArgumentError(f"row numbers of dtype {numbers.dtype}")
+        if numbers.size and numbers.min() < 0:
+            raise ShapeError(f"row number {numbers.min()}")
+        numbers = numpy.ascontiguousarray(numbers, "uint64").reshape(numbers.shape)
+        return _Rows(numbers, numbers.__array_interface__["data"][0], numbers.size, numbers.shape)
+    try:
+        flat = arrays.array("Q", (_unsigned(operator.index(row), "a row number") for row in rows))
+    except TypeError:
+        raise ArgumentError(f"a {type(rows).__name__} is no sequence of row numbers") from None
+    return _Rows(flat, flat.buffer_info()[0], len(flat), (len(flat),))
 
 
 def _has_dtype(value: Any) -> bool:

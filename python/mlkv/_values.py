@@ -12,7 +12,7 @@ from array import array
 from itertools import accumulate
 from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Union
 
-from ._library import Buffer, Rows, Slice
+from ._library import Buffer, Reply, Rows, Slice
 from .errors import ArgumentError, DataError
 
 Value = Union[bytes, bytearray, memoryview, str, int, float, Mapping[Any, Any], Sequence[Any]]
@@ -25,6 +25,7 @@ assert array(_WORD).itemsize == ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(
 
 _KEEP_BYTES_MAX = 1 << 20  # what has grown beyond is given back rather than kept for the next call
 _KEEP_COUNT_MAX = 32  # more than that many calls at once are rare
+_NODE_BYTES = 40  # sizeof(mlkv_reply_node)
 
 
 class Codec:
@@ -106,11 +107,12 @@ class Pool:
     """Buffers and rows between two calls. list.pop and list.append are atomic, so threads, signal handlers and finalizers may all call
     at once, and each has a buffer of its own."""
 
-    __slots__ = ("_buffers", "_rows")
+    __slots__ = ("_buffers", "_rows", "_replies")
 
     def __init__(self) -> None:
         self._buffers: List[Buffer] = []
         self._rows: List[Rows] = []
+        self._replies: List[Reply] = []
 
     def take_buffer(self) -> Buffer:
         try:
@@ -143,6 +145,18 @@ class Pool:
     def keep_rows(self, rows: Rows) -> None:
         if rows.arena_capacity <= _KEEP_BYTES_MAX and len(self._rows) < _KEEP_COUNT_MAX:
             self._rows.append(rows)
+
+    def take_reply(self) -> Reply:
+        try:
+            return self._replies.pop()
+        except IndexError:
+            return Reply()
+
+    def keep_reply(self, reply: Reply) -> None:
+        # Beside the reply itself: what the command read.
+        held = max(reply.capacity * _NODE_BYTES, reply.arena_capacity, reply.value_capacity, reply.numbers_capacity, reply.rows_capacity)
+        if held <= _KEEP_BYTES_MAX and len(self._replies) < _KEEP_COUNT_MAX:
+            self._replies.append(reply)
 
 
 def rows_items(rows: Rows) -> List[Optional[bytes]]:

@@ -44,14 +44,16 @@ class View:
     _codec: Codec
     _pool: Pool
     _closed_message = "this view is closed"
+    _waits = True  # not in a transaction: nobody else can write
 
     def _attach(self, handle: Handle, codec: Codec, pool: Pool) -> None:
         self._handle = handle
         self._codec = codec
         self._pool = pool
 
-    def __getattr__(self, name: str) -> NoReturn:
-        # _handle is deleted by close(): an open view never comes here, so calls pay nothing for the check.
+    def __getattr__(self, name: str) -> Any:
+        # _handle is deleted by close(): an open view never comes here, so calls pay nothing for the check. (Any: what the
+        # table of commands adds is not known to those who check types.)
         if name == "_handle":
             raise ClosedError(self._closed_message)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -10,7 +10,7 @@ from ._keys import Scanning
 from ._library import RangeSpec, Rows, Scored, Slice, library
 from ._values import Result, Value, flatten
 from ._view import ABSENT, check
-from .errors import ArgumentError, DataError, NumberError
+from .errors import ArgumentError, CommandError, DataError, NumberError
 
 SCAN_ZSET = 4
 
@@ -158,7 +158,7 @@ class ZSetCommands(Scanning):
         if text in (b"-", b"+"):
             return Slice(b"", 0), _LOWEST if text == b"-" else _HIGHEST
         if text[:1] not in (b"[", b"("):
-            raise ArgumentError(f"{value!r} is no bound of members: it begins with [ or (, or is - or +")
+            raise CommandError(f"{value!r} is no bound of members: it begins with [ or (, or is - or +")
         return Slice(text[1:], len(text) - 1), _INCLUDED if text[:1] == b"[" else _EXCLUDED
 
     def _z_pairs(self, function: Callable[..., int], *arguments: Any) -> Optional[Tuple[List[Result], "array[float]"]]:
@@ -179,7 +179,14 @@ class ZSetCommands(Scanning):
         if not withscores:
             return self._z_members(library.mlkv_zset_range, self._codec.slice(name), spec)
         members, scores = self._z_pairs(library.mlkv_zset_range, self._codec.slice(name), spec)  # type: ignore[misc]
-        return list(zip(members, scores if cast is float else map(cast, scores)))
+        return list(zip(members, self._z_cast(scores, cast)))
+
+    def _z_cast(self, scores: Iterable[float], cast: Callable[[Any], Any]) -> Iterable[Any]:
+        """The scores as redis-py gives them: a function of the caller's own sees their text."""
+        if cast is float:
+            return scores
+        decode = self._codec.decode
+        return (cast(decode(score_text(score))) for score in scores)
 
     @staticmethod
     def _z_by(byscore: bool, bylex: bool, limited: bool) -> int:
@@ -437,7 +444,7 @@ class ZSetCommands(Scanning):
         """A part of the members: (cursor of the next part or 0, members and scores)."""
         token, pairs = self._scan(SCAN_ZSET, name, cursor, match, count)
         decode = self._codec.decode
-        return token, [(decode(member), score_cast_func(score)) for member, score in pairs]
+        return token, [(decode(member), score_cast_func(decode(score))) for member, score in pairs]
 
     def zscan_iter(
         self,
@@ -449,4 +456,4 @@ class ZSetCommands(Scanning):
         """Members and scores one after another; what is written meanwhile may be in it or not."""
         decode = self._codec.decode
         for member, score in self._scan_iter(SCAN_ZSET, name, match, count):
-            yield decode(member), score_cast_func(score)
+            yield decode(member), score_cast_func(decode(score))

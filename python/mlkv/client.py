@@ -7,22 +7,16 @@ import os
 import threading
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union, overload
 
 from . import _library
-from ._bits import BitCommands
-from ._expiry import ExpiryCommands
-from ._hashes import HashCommands
-from ._keys import KeyCommands
+from ._commands import Commands
 from ._library import VERSION, library
-from ._locks import LockCommands
-from ._sets import SetCommands
-from ._strings import StringCommands
-from ._tensors import TensorCommands
-from ._waiting import WaitingCommands
+from ._npy import NpyCommands
+from ._safetensors import SafetensorsCommands
+from ._state import StateCommands
 from ._values import Codec, Pool, Value
 from ._view import Handle, check
-from ._zsets import ZSetCommands
 from .errors import ArgumentError, CorruptError, DataError, OwnerError
 from .pipeline import Pipeline
 
@@ -49,19 +43,11 @@ class Report(NamedTuple):
         return not self.problems
 
 
-class Commands(
-    StringCommands, BitCommands, ExpiryCommands, HashCommands, WaitingCommands,
-    SetCommands, ZSetCommands, KeyCommands, TensorCommands, LockCommands,
-):  # fmt: skip
-    """Everything that can be done with a view."""
-
-    def ping(self) -> bool:
-        """True: there is no server that could be away. ClosedError if the view is closed."""
-        self._handle
-        return True
+class _Commands(SafetensorsCommands, NpyCommands, StateCommands, Commands):
+    """With what reads and writes files, or many tensors at once, which a pipeline does not collect."""
 
 
-class Client(Commands):
+class Client(_Commands):
     """An open store, for any number of threads, and for processes forked with it open.
 
     path: the store's folder, made as needed; None for a store in memory, of this process and its forked children.
@@ -74,6 +60,7 @@ class Client(Commands):
     """
 
     _closed_message = "this client is closed"
+    _stages = True
 
     def __init__(
         self,
@@ -123,14 +110,37 @@ class Client(Commands):
         with self.transaction() as view:
             yield view
 
-    def transaction(self) -> "Transaction":
+    @contextmanager
+    def _frozen(self) -> Iterator["Snapshot"]:
+        with self.snapshot() as view:
+            yield view
+
+    @overload
+    def transaction(self) -> "Transaction": ...
+
+    @overload
+    def transaction(self, func: Callable[[Pipeline], Any], *watches: Value, value_from_callable: bool = False, **_: Any) -> Any: ...
+
+    def transaction(
+        self, func: Optional[Callable[[Pipeline], Any]] = None, *watches: Value, value_from_callable: bool = False, **_: Any
+    ) -> Any:
         """A write transaction, which holds the store's one writer lock from `with` to its end:
 
             with client.transaction() as t:
                 t.set("balance", int(t.get("balance")) - 1)
 
-        Commits at the end, or aborts if an exception leaves the block. It belongs to the thread that entered it."""
-        return Transaction(self)
+        Commits at the end, or aborts if an exception leaves the block. It belongs to the thread that entered it.
+
+        With a function it is redis-py's: the function is given a pipeline, which watches the keys; the result is that of execute(), or,
+        value_from_callable, the function's."""
+        if func is None:
+            return Transaction(self)
+        with self.pipeline() as pipe:
+            if watches:
+                pipe.watch(*watches)
+            value = func(pipe)
+            results = pipe.execute()
+        return value if value_from_callable else results
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """redis-py's pipeline: commands are collected, execute() runs them, in one transaction unless transaction=False."""
@@ -171,14 +181,6 @@ class Client(Commands):
         check(library.mlkv_compact(self._handle, freed))
         return freed.value
 
-    def flushdb(self, asynchronous: bool = False) -> bool:
-        """Deletes every key, all at once."""
-        with self._atomic() as view:
-            names = view.keys()
-            if names:
-                view.delete(*names)
-        return True
-
     def verify(self) -> Report:
         """Reads the whole store and checks it. Problems are in the report; an exception means that it could not be read to its end."""
         problems: List[str] = []
@@ -211,7 +213,7 @@ class Client(Commands):
         }  # fmt: skip
 
 
-class Snapshot(Commands):
+class Snapshot(_Commands):
     """A consistent, unchanging view; writes are refused (ReadOnlyError). Any thread may read it; it does not cross a fork."""
 
     _closed_message = "this snapshot is closed"
@@ -230,10 +232,11 @@ class Snapshot(Commands):
         yield self
 
 
-class Transaction(Commands):
+class Transaction(_Commands):
     """Reads and writes that become visible all at once, or not at all. Begins at `with` or begin()."""
 
     _closed_message = "this transaction is over, or was not begun"
+    _waits = False
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -31,9 +31,10 @@ durability        DurabilityError        the write was made, and whether it is d
 
 A code that a newer library adds gets a class too, its name in CamelCase with "Error" at the end.
 
-For programs that were written for redis-py there are RedisError (Error), ResponseError (base of WrongTypeError, NumberError and
-RangeError), DataError (an ArgumentError: a value that has no form as bytes) and WatchError (never raised: a transaction here
-holds the writer lock, so nothing can come in between).
+For programs that were written for redis-py there are RedisError (Error), ResponseError (base of WrongTypeError, NumberError, RangeError,
+ReadOnlyError, ShapeError and SizeError), DataError (an ArgumentError: a value that has no form as bytes) and WatchError (never raised: a
+transaction here holds the writer lock, so nothing can come in between). A command of words that is refused for what it says raises
+CommandError, an ArgumentError that is a ResponseError too; RESTORE of what DUMP did not give PayloadError, a CorruptError that is one.
 """
 
 from __future__ import annotations
@@ -97,7 +98,13 @@ _BASES: dict[str, tuple[type, ...]] = {
     "type": (ResponseError,),
     "number": (ResponseError,),
     "range": (ResponseError,),
+    "readonly": (ResponseError,),
+    "shape": (ResponseError,),
+    "size": (ResponseError,),
 }
+
+
+_PREFIXES = ("ERR", "READONLY", "EXECABORT")
 
 
 def _make_classes() -> dict[int, Type[Error]]:
@@ -125,6 +132,18 @@ class DataError(ArgumentError):  # type: ignore[misc,valid-type]
     """A Python value that has no form as bytes, such as None or a bool."""
 
 
+class CommandError(ResponseError, ArgumentError):  # type: ignore[misc,valid-type]
+    """A command of words was refused: it does not exist, or not with such arguments, or not for such keys."""
+
+
+class PayloadError(ResponseError, CorruptError):  # type: ignore[misc,valid-type]
+    """What RESTORE was given is not what DUMP gave."""
+
+
+class FormatError(ArgumentError):  # type: ignore[misc,valid-type]
+    """A file to be imported is not of its format, or has something in it that a store cannot hold."""
+
+
 class ClosedError(ArgumentError):  # type: ignore[misc,valid-type]
     """A client, snapshot or transaction was used after its end."""
 
@@ -143,7 +162,20 @@ def error_of(code: int) -> Error:
     return error
 
 
+def error_of_reply(code: int, text: str) -> Error:
+    """The exception for a command's error: the class by the code, the message Redis's own, without the prefixes that redis-py takes
+    away."""
+    found = CLASSES.get(code, Error)
+    made = CommandError if found is ArgumentError else PayloadError if "DUMP payload" in text else found
+    kind, _, rest = text.partition(" ")
+    error = made(rest if kind in _PREFIXES else text)
+    if code not in CLASSES:
+        error.code = code
+    return error
+
+
 __all__ = [
-    "Error", "RedisError", "ResponseError", "DataError", "ClosedError", "WatchError", "CLASSES", "error_of",
+    "Error", "RedisError", "ResponseError", "DataError", "CommandError", "PayloadError", "FormatError",
+    "ClosedError", "WatchError", "CLASSES", "error_of",
     *sorted(made.__name__ for made in CLASSES.values()),
 ]  # fmt: skip

@@ -9,25 +9,13 @@ WatchError can come of it; loops that retry on one run once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Tuple
 
+from ._commands import COMMANDS
 from .errors import Error
 
 if TYPE_CHECKING:
     from .client import Client, Transaction
-
-COMMANDS = frozenset(
-    "set setnx get mget mset strlen incr incrby decr decrby exists delete unlink type keys scan dbsize ping "
-    "hset hmset hsetnx hget hmget hgetall hdel hlen hexists hkeys hvals hincrby hincrbyfloat hstrlen hrandfield hscan "
-    "hexpire hpexpire hexpireat hpexpireat httl hpttl hexpiretime hpexpiretime hpersist "
-    "lpush rpush lpushx rpushx lpop rpop lmpop lmove rpoplpush llen lindex lrange lpos lset ltrim lrem linsert "
-    "zadd zincrby zrem zscore zmscore zcard zrank zrevrank zrange zrevrange zrangebyscore zrevrangebyscore zrangebylex zrevrangebylex "
-    "zrangestore zcount zlexcount zremrangebyrank zremrangebyscore zremrangebylex zpopmin zpopmax zmpop zrandmember "
-    "zunion zinter zdiff zunionstore zinterstore zdiffstore zintercard zscan "
-    "sadd srem sismember smismember smembers scard srandmember spop smove sscan "
-    "sinter sinterstore sintercard sunion sunionstore sdiff sdiffstore "
-    "tensor_set tensor_get tensor_info tensor_add tensor_add_rows tensor_read_rows tensor_write_rows".split()
-)
 
 _Command = Tuple[str, Tuple[Any, ...], Dict[str, Any]]
 
@@ -53,6 +41,9 @@ class Pipeline:
             return self
 
         return command
+
+    def __dir__(self) -> Iterable[str]:
+        return sorted({*super().__dir__(), *COMMANDS})
 
     def __len__(self) -> int:
         return len(self._commands)

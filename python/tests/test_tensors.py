@@ -90,6 +90,48 @@ class Buffers(StoreTest):
         with self.assertRaises(KeyError):
             db.tensor_write_rows("absent", 0, b"")
 
+    def test_rows_by_number(self) -> None:
+        db = self.db
+        db.tensor_set("t", array.array("i", range(4000)), shape=(1000, 4), chunk_bytes=1000)
+        got = db.tensor_gather("t", [999, 0, 999], as_numpy=False)
+        self.assertEqual(got.tolist(), [[3996, 3997, 3998, 3999], [0, 1, 2, 3], [3996, 3997, 3998, 3999]])
+        self.assertEqual(db.tensor_gather("t", array.array("q", [5]), as_numpy=False).tolist(), [[20, 21, 22, 23]])
+        self.assertEqual(db.tensor_gather("t", range(0), as_numpy=False).nbytes, 0)
+        self.assertEqual(db.tensor_scatter("t", (3, 500, 3), array.array("i", [1] * 4 + [2] * 4 + [3] * 4)), 3)
+        self.assertEqual(db.tensor_gather("t", [3, 500], as_numpy=False).tolist(), [[3] * 4, [2] * 4])
+        self.assertEqual(db.tensor_scatter_add("t", [3, 500, 3], array.array("i", [1] * 4 + [2] * 4 + [3] * 4), alpha=10), 3)
+        self.assertEqual(db.tensor_gather("t", [3, 500], as_numpy=False).tolist(), [[43] * 4, [22] * 4])
+        self.assertIsNone(db.tensor_gather("absent", [0]))
+        row = array.array("i", [0] * 4)
+        for wrong in (lambda: db.tensor_gather("t", [1000]), lambda: db.tensor_gather("t", [-1]), lambda: db.tensor_gather("t", [1 << 64]),
+                      lambda: db.tensor_scatter("t", [1000], row), lambda: db.tensor_scatter("t", [1, 2], row),
+                      lambda: db.tensor_scatter_add("t", [-1], row)):  # fmt: skip
+            with self.assertRaises(mlkv.ShapeError):
+                wrong()
+        for strange in (5, [1.5], "12", None):
+            with self.assertRaises(mlkv.ArgumentError):
+                db.tensor_gather("t", strange)
+        with self.assertRaises(KeyError):
+            db.tensor_scatter("absent", [0], row)
+
+    def test_append_and_scale(self) -> None:
+        db = self.db
+        db.tensor_set("t", b"", dtype="f32", shape=(0, 2))
+        self.assertEqual(db.tensor_append("t", array.array("f", [1, 2])), 1)
+        self.assertEqual(db.tensor_append("t", array.array("f", range(100000))), 50001)
+        self.assertEqual(db.tensor_info("t").shape, (50001, 2))  # type: ignore[union-attr]
+        self.assertEqual(db.tensor_gather("t", [50000, 0], as_numpy=False).tolist(), [[99998, 99999], [1, 2]])
+        self.assertIs(db.tensor_scale("t", 0.5), True)
+        self.assertEqual(db.tensor_gather("t", [0], as_numpy=False).tolist(), [[0.5, 1]])
+        db.tensor_set("scalar", array.array("d", [2.5]), shape=())
+        for wrong in (lambda: db.tensor_append("t", array.array("f", [1])), lambda: db.tensor_append("t", array.array("d", [1, 2])),
+                      lambda: db.tensor_append("scalar", array.array("d", [1])), lambda: db.tensor_gather("scalar", [0])):  # fmt: skip
+            with self.assertRaises(mlkv.ShapeError):
+                wrong()
+        for absent in (lambda: db.tensor_append("absent", b""), lambda: db.tensor_scale("absent", 2)):
+            with self.assertRaises(KeyError):
+                absent()
+
     def test_add(self) -> None:
         db = self.db
         db.tensor_set("w", array.array("f", [0] * 6), shape=(2, 3))
@@ -155,6 +197,28 @@ class Numpy(StoreTest):
         got = self.db.tensor_get("t")
         got[0, 0] = 7  # the caller's own
         self.assertNotEqual(self.db.tensor_get("t")[0, 0], 7)
+
+    def test_rows_by_number(self) -> None:
+        generator = numpy.random.default_rng(2)
+        values = generator.integers(-9, 9, (1000, 3, 5)).astype("f4")
+        self.db.tensor_set("t", values, chunk_bytes=2048)
+        for numbers in (generator.integers(0, 1000, 300), generator.integers(0, 1000, (4, 7)).astype("u2"), numpy.arange(0, 1000, 3)[::-1]):
+            numpy.testing.assert_array_equal(self.db.tensor_gather("t", numbers), values[numbers])
+        numbers = generator.integers(0, 50, 300)
+        delta = generator.integers(-9, 9, (300, 3, 5)).astype("f4")
+        self.assertEqual(self.db.tensor_scatter_add("t", numbers, delta, alpha=2), 300)
+        numpy.add.at(values, numbers, 2 * delta)
+        numpy.testing.assert_array_equal(self.db.tensor_get("t"), values)
+        self.db.tensor_scatter("t", numbers, delta)
+        for number, row in zip(numbers, delta):
+            values[number] = row
+        numpy.testing.assert_array_equal(self.db.tensor_get("t"), values)
+        self.assertEqual(self.db.tensor_append("t", values[:10]), 1010)
+        numpy.testing.assert_array_equal(self.db.tensor_get("t"), numpy.concatenate([values, values[:10]]))
+        with self.assertRaises(mlkv.ShapeError):
+            self.db.tensor_gather("t", numpy.array([0, -1]))
+        with self.assertRaises(mlkv.ArgumentError):
+            self.db.tensor_gather("t", numpy.array([0.0]))
 
     def test_in_a_snapshot(self) -> None:
         self.db.tensor_set("t", numpy.zeros(4, "f4"))

@@ -43,6 +43,45 @@ class Waiting(StoreTest):
         thread.join()
         self.assertEqual(taken, [(b"q", b"x")])
 
+    def test_pops_of_sorted_sets(self) -> None:
+        db = self.db
+        db.zadd("z", {str(i): i for i in range(6)})
+        self.assertEqual(db.bzpopmin(["no", "z"]), (b"z", b"0", 0.0))
+        self.assertEqual(db.bzpopmax("z", timeout=5), (b"z", b"5", 5.0))
+        self.assertEqual(db.bzmpop(1, 2, ["no", "z"], min=True, count=2), [b"z", [[b"1", b"1"], [b"2", b"2"]]])
+        self.assertEqual(db.bzmpop(0, 1, ["z"], max=True), [b"z", [[b"4", b"4"]]])
+        self.assertEqual((db.zcard("z"), db.bzpopmin("no", 0.05), db.bzmpop(0.05, 1, ["no"], max=True)), (1, None, None))
+        for wrong in (
+            lambda: db.bzpopmin("z", -1),
+            lambda: db.bzpopmax([]),
+            lambda: db.bzmpop(1, 2, ["z"], min=True),
+            lambda: db.bzmpop(1, 1, ["z"]),
+            lambda: db.bzmpop(1, 1, ["z"], min=True, max=True),
+            lambda: db.bzmpop(1, 1, ["z"], min=True, count=0),
+        ):
+            with self.assertRaises(mlkv.ArgumentError):
+                wrong()
+        db.set("text", 1)
+        with self.assertRaises(mlkv.WrongTypeError):
+            db.bzpopmin(["no", "text", "z"])
+        self.assertEqual(db.bzpopmin(["z", "text"]), (b"z", b"3", 3.0))
+
+    def test_nothing_is_waited_for_in_a_transaction(self) -> None:
+        with self.db.transaction() as view:
+            self.assertEqual((view.blpop("a"), view.blmove("a", "b", 0)), (None, None))
+            self.assertEqual((view.bzpopmin("a"), view.bzmpop(0, 1, ["a"], max=True)), (None, None))
+            self.assertTrue(view.lock("l").acquire())
+            self.assertFalse(view.lock("l").acquire())
+
+    def test_an_add_of_another_thread_ends_the_wait(self) -> None:
+        taken: List[Any] = []
+        thread = threading.Thread(target=lambda: taken.append(self.db.bzpopmax(["a", "z"])))
+        thread.start()
+        time.sleep(0.02)
+        self.db.zadd("z", {"x": 2.5, "y": 1})
+        thread.join()
+        self.assertEqual(taken, [(b"z", b"x", 2.5)])
+
     def test_a_queue_between_processes(self) -> None:
         with mlkv.open(self.folder + "/shared") as db:
             process = multiprocessing.get_context("spawn").Process(target=produce, args=(self.folder + "/shared", 200))
@@ -101,6 +140,26 @@ class Locks(StoreTest):
             lock.extend(1, replace_ttl=True)
         with self.assertRaises(mlkv.LockNotOwnedError):
             lock.release()
+
+    def test_a_lock_within_a_transaction(self) -> None:
+        lock = self.db.lock("l")
+        with self.assertRaises(ZeroDivisionError):
+            with self.db.transaction() as t:
+                self.assertTrue(lock.through(t).acquire())
+                1 / 0
+        self.assertFalse(lock.locked())
+        lock.acquire()
+        with self.assertRaises(ZeroDivisionError):
+            with self.db.transaction() as t:
+                lock.through(t).release()
+                1 / 0
+        self.assertTrue(lock.owned())
+        with self.db.transaction() as t:
+            held = lock.through(t)
+            held.release()
+            held.acquire()
+        self.assertFalse(lock.owned())
+        held.through(self.db).release()
 
     def test_threads_exclude_each_other(self) -> None:
         inside, worst = 0, 0
