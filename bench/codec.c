@@ -15,8 +15,8 @@
 #include "report.h"
 
 #include <getopt.h>
-#include <mlkv/error.h>
 #include <math.h>
+#include <mlkv/error.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,8 +29,9 @@ typedef struct {
 } data_kind;
 
 static const data_kind kinds[KINDS] = {
-    {"bf16", {2, true}},   {"f16", {2, true}}, {"f32", {4, true}},         {"f64", {8, true}},
-    {"i64-ids", {8, false}}, {"u8", {1, false}}, {"bool-sparse", {1, false}}, {"f32-noise", {4, true}},
+    {"bf16", {2, true}},         {"f16", {2, true}},       {"f32", {4, true}},
+    {"f64", {8, true}},          {"i64-ids", {8, false}},  {"u8", {1, false}},
+    {"bool-sparse", {1, false}}, {"f32-noise", {4, true}},
 };
 static const char *const engines[ENGINES] = {"mlkv", "zstd", "memcpy"};
 
@@ -57,7 +58,8 @@ static double seconds(void)
 
 static double gauss(void)
 {
-    double u = ((double)(noise() >> 11) + 1) / 9007199254740994.0, v = (double)(noise() >> 11) / 9007199254740992.0;
+    double u = ((double)(noise() >> 11) + 1) / 9007199254740994.0,
+           v = (double)(noise() >> 11) / 9007199254740992.0;
     return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
 }
 
@@ -77,7 +79,8 @@ static uint64_t weight(const char *dtype, size_t i)
     if (strcmp(dtype, "bf16") == 0)
         return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     uint32_t exponent = bits >> 23 & 0xff;
-    return (bits >> 16 & 0x8000) | (exponent < 113 ? 0 : (exponent - 112) << 10) | (bits >> 13 & 0x3ff);
+    return (bits >> 16 & 0x8000) | (exponent < 113 ? 0 : (exponent - 112) << 10) |
+           (bits >> 13 & 0x3ff);
 }
 
 static void fill(const data_kind *kind, unsigned char *to, size_t size)
@@ -121,19 +124,22 @@ static int decode_chunk(int engine, mlkv_slice coded, mlkv_buffer *back)
     return to == NULL ? MLKV_E_MEMORY : decompress_into(coded, to, CHUNK);
 }
 
-static int run_round(int engine, const data_kind *kind, mlkv_slice raw, int round, mlkv_buffer *coded, mlkv_buffer *back, measure *ret)
+static int run_round(int engine, const data_kind *kind, mlkv_slice raw, int round,
+                     mlkv_buffer *coded, mlkv_buffer *back, measure *ret)
 {
     size_t chunks = raw.size / CHUNK, *ends = calloc(chunks + 1, sizeof *ends);
     int result = ends == NULL ? MLKV_E_MEMORY : MLKV_OK;
     coded->size = back->size = 0;
     double begin = seconds();
     for (size_t i = 0; i < chunks && result == MLKV_OK; i++) {
-        result = encode_chunk(engine, kind, slice_of((const char *)raw.data + i * CHUNK, CHUNK), coded);
+        result =
+            encode_chunk(engine, kind, slice_of((const char *)raw.data + i * CHUNK, CHUNK), coded);
         ends[i + 1] = coded->size;
     }
     double middle = seconds();
     for (size_t i = 0; i < chunks && result == MLKV_OK; i++)
-        result = decode_chunk(engine, slice_of((char *)coded->data + ends[i], ends[i + 1] - ends[i]), back);
+        result = decode_chunk(engine,
+                              slice_of((char *)coded->data + ends[i], ends[i + 1] - ends[i]), back);
     double end = seconds();
     free(ends);
     if (result == MLKV_OK && !slice_equal(raw, slice_of_buffer(back))) {
@@ -160,19 +166,25 @@ static double ratio(const double *ours, const double *theirs, int rounds)
 static void print_kind(const data_kind *kind, const measure *m, int rounds)
 {
     for (int e = 0; e < ENGINES; e++)
-        printf("%-12s %-7s saves %5.1f %%   encode %5.2f GB/s (%4.1f x zstd)   decode %5.2f GB/s (%4.1f x zstd)\n", kind->dtype, engines[e],
-               100 * m[e].saved, report_median(m[e].encode, rounds), ratio(m[e].encode, m[1].encode, rounds),
-               report_median(m[e].decode, rounds), ratio(m[e].decode, m[1].decode, rounds));
+        printf("%-12s %-7s saves %5.1f %%   encode %5.2f GB/s (%4.1f x zstd)   decode %5.2f GB/s "
+               "(%4.1f x zstd)\n",
+               kind->dtype, engines[e], 100 * m[e].saved, report_median(m[e].encode, rounds),
+               ratio(m[e].encode, m[1].encode, rounds), report_median(m[e].decode, rounds),
+               ratio(m[e].decode, m[1].decode, rounds));
 }
 
-static void write_json(FILE *out, const data_kind *kind, const measure *m, size_t bytes, int rounds, bool last)
+static void write_json(FILE *out, const data_kind *kind, const measure *m, size_t bytes, int rounds,
+                       bool last)
 {
     for (int e = 0; e < ENGINES; e++)
         fprintf(out,
-                "  {\"workload\": \"codec\", \"engine\": \"%s\", \"dtype\": \"%s\", \"bytes\": %zu, \"threads\": 1, \"saved\": %.4f, "
-                "\"encode_gbps\": %.3f, \"decode_gbps\": %.3f, \"memcpy_gbps\": %.3f, \"encode_ratio\": %.3f, \"ratio\": %.3f}%s\n",
-                engines[e], kind->dtype, bytes, m[e].saved, report_median(m[e].encode, rounds), report_median(m[e].decode, rounds),
-                report_median(m[2].decode, rounds), ratio(m[e].encode, m[1].encode, rounds), ratio(m[e].decode, m[1].decode, rounds),
+                "  {\"workload\": \"codec\", \"engine\": \"%s\", \"dtype\": \"%s\", \"bytes\": "
+                "%zu, \"threads\": 1, \"saved\": %.4f, "
+                "\"encode_gbps\": %.3f, \"decode_gbps\": %.3f, \"memcpy_gbps\": %.3f, "
+                "\"encode_ratio\": %.3f, \"ratio\": %.3f}%s\n",
+                engines[e], kind->dtype, bytes, m[e].saved, report_median(m[e].encode, rounds),
+                report_median(m[e].decode, rounds), report_median(m[2].decode, rounds),
+                ratio(m[e].encode, m[1].encode, rounds), ratio(m[e].decode, m[1].decode, rounds),
                 last && e == ENGINES - 1 ? "" : ",");
 }
 

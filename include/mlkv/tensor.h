@@ -143,8 +143,8 @@ MLKV_API int mlkv_tensor_write_rows(mlkv *view, mlkv_slice key, uint64_t first, 
  *
  * Cost: O(n), and one visit to each chunk that has such rows, in each 4194304 of the n numbers (they
  * are sorted, in 32 bytes of memory a number, so that is the most that is taken). Of a chunk stored
- * uncompressed only the rows are copied, without looking at its checksum (mlkv_verify does); any other
- * is decoded.
+ * uncompressed only the rows are copied, though a record that is read from LMDB is compared with its
+ * seal, all of it; any other chunk is decoded and compared with its checksum.
  * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (a row that is not there, which the detail
  * names, a negative number taken for an unsigned one too; size), MLKV_E_CORRUPT. */
 MLKV_API int mlkv_tensor_gather(mlkv *view, mlkv_slice key, const uint64_t *rows, size_t n,

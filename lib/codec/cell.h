@@ -69,8 +69,8 @@ int blob_piece_encode(const cell_options *options, planes_form form, uint64_t id
 
 /* Checks header, length and checksum, and writes exactly raw_size bytes at `to`. MLKV_E_CORRUPT names what is wrong. */
 int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, size_t raw_size);
-/* The bytes of a piece that is stored raw, borrowed; header and length are checked, the checksum is not. 0, MLKV_ABSENT (it has to be
- * decoded), MLKV_E_CORRUPT. */
+/* The bytes of a piece that is stored raw, borrowed; header and length are checked, the checksum is not (the record's seal was).
+ * 0, MLKV_ABSENT (it has to be decoded), MLKV_E_CORRUPT. */
 int blob_piece_borrow(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size,
                       mlkv_slice *ret_raw);
 

@@ -196,9 +196,13 @@ static void reply_matches(mlkv_reply *reply, const mlkv_buffer *found, uint64_t 
 
 static int refuse_lcs(call *c, int result)
 {
-    return result == MLKV_E_TYPE
-               ? call_fail(c, result, "ERR The specified keys must contain string values")
-               : call_refuse(c, result);
+    if (result == MLKV_E_TYPE)
+        return call_fail(c, result, "ERR The specified keys must contain string values");
+    if (result == MLKV_E_SIZE)
+        return call_fail(c, result,
+                         "ERR Insufficient memory, transient memory for LCS exceeds "
+                         "proto-max-bulk-len");
+    return call_refuse(c, result);
 }
 
 int command_lcs(call *c)

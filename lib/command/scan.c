@@ -108,7 +108,7 @@ static void reply_position(mlkv_reply *reply, mlkv_slice position)
         for (uint32_t part = LIMB / 10; part > 0; part /= 10)
             text[size++] = (char)('0' + number.limbs[i] / part % 10);
     size_t zeros = 0;
-    while (text[zeros] == '0')
+    while (zeros < size && text[zeros] == '0')
         zeros++;
     reply_bytes(reply, slice_of(text + zeros, size - zeros));
 }

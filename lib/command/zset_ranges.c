@@ -30,7 +30,7 @@ static int not_a_name(call *c)
 
 static char first_byte(mlkv_slice word)
 {
-    return word.size == 0 ? '\0' : *(const char *)word.data;
+    return word.size == 0 ? (char)0 : *(const char *)word.data;
 }
 
 static mlkv_slice behind_first(mlkv_slice word)

@@ -18,7 +18,7 @@
 void sort_pattern_read(mlkv_slice text, sort_pattern *ret_pattern)
 {
     static const char arrow[] = {'-', '>'};
-    const char *begin = text.data, *end = begin;
+    const char *begin = text.data, *end;
     size_t visible = text.size == 0 ? 0 : strnlen(begin, text.size);
     const char *star = visible == 0 ? NULL : memchr(begin, '*', visible), *found;
     *ret_pattern =

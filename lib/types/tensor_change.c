@@ -43,8 +43,8 @@ int change_open(op *o, tensor_change *change, entry *ret_entry, tensor_form *ret
         change->size = (size_t)ret_form->raw_bytes;
     }
     if (change->plan == NULL) {
-        result = tensor_check_rows(change->key, ret_form, change->first, change->count,
-                                   change->size);
+        result =
+            tensor_check_rows(change->key, ret_form, change->first, change->count, change->size);
     } else {
         result = plan_check_size(change->key, ret_form, (size_t)change->count, change->size);
         if (result == MLKV_OK)
@@ -176,8 +176,7 @@ static int change_chunk(op *o, const tensor_change *change, tensor_form *form, u
     const unsigned char *old;
     unsigned char *to;
     size_t size = tensor_chunk_size(form, chunk);
-    int result =
-        chunk_take(o, form, id, chunk, change_needs_old(change, form, chunk), &head, &old);
+    int result = chunk_take(o, form, id, chunk, change_needs_old(change, form, chunk), &head, &old);
     if (result == MLKV_OK)
         result = chunk_reserve_raw(o, id, chunk, size, &to);
     if (result != MLKV_OK)

@@ -24,7 +24,7 @@
 _Static_assert(TENSOR_CHUNK_HEAD_SIZE == 8 + 4 + 4, "the T value's head");
 
 enum { SCRATCH_KEPT_MAX = 4 << 20 }; /* a thread keeps at most this much in each of its buffers */
-enum { RAW_AT = TENSOR_CHUNK_HEAD_SIZE + 1 };  /* of a chunk stored raw: behind the cell's kind */
+enum { RAW_AT = TENSOR_CHUNK_HEAD_SIZE + 1 }; /* of a chunk stored raw: behind the cell's kind */
 
 typedef struct {
     mlkv_buffer buffers[2];

@@ -95,9 +95,9 @@ static int read_step(op *o, tensor_pass *pass, const tensor_form *form)
         return error_set(MLKV_E_SHAPE, "%zu bytes are given for tensor '%s', which has %llu (%s)",
                          self->size, error_quote(pass->key.data, pass->key.size),
                          (unsigned long long)form->raw_bytes, tensor_text(&form->tensor));
-    int result = self->whole ? MLKV_OK
-                             : tensor_check_rows(pass->key, form, self->first, self->count,
-                                                 self->size);
+    int result = self->whole
+                     ? MLKV_OK
+                     : tensor_check_rows(pass->key, form, self->first, self->count, self->size);
     return result != MLKV_OK ? result : read_chunks(o, self, form);
 }
 

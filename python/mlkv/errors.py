@@ -35,6 +35,7 @@ For programs that were written for redis-py there are RedisError (Error), Respon
 ReadOnlyError, ShapeError and SizeError), DataError (an ArgumentError: a value that has no form as bytes) and WatchError (never raised: a
 transaction here holds the writer lock, so nothing can come in between). A command of words that is refused for what it says raises
 CommandError, an ArgumentError that is a ResponseError too; RESTORE of what DUMP did not give PayloadError, a CorruptError that is one.
+A file that cannot be imported raises FormatError, an ArgumentError.
 """
 
 from __future__ import annotations

@@ -204,7 +204,8 @@ class ByHand(FileTest):
             info = self.db.tensor_info("a")
             assert info is not None
             self.assertEqual((info.dtype, info.shape, self.get()), (own, shape, data))
-            self.db.export_npy(f"{self.folder}/out", "a")
+            with self.db.transaction() as t, mock.patch("os.fsync"):  # or each waits for the disk twice
+                t.export_npy(f"{self.folder}/out", "a")
             raw = self.read(f"{self.folder}/out")
             self.assertEqual((raw[:8], len(raw[: -len(data) or None]) % 64), (b"\x93NUMPY\1\0", 0))
             self.assertEqual(ast.literal_eval(raw[10 : len(raw) - len(data)].decode()), header(descr, shape=shape))
@@ -269,9 +270,10 @@ class Numpy(FileTest):
             got = self.db.tensor_get("a")
             self.assertEqual((got.dtype, got.shape), (array.dtype.newbyteorder("="), array.shape))
             self.assertTrue(numpy.array_equal(got, array), (kind, shape, order))
-            if order + byte_order != "C<" or len(shape) % 2:  # writing waits for the disk
+            if order + byte_order != "C<":
                 continue
-            self.db.export_npy(path, "a")
+            with self.db.transaction() as t, mock.patch("os.fsync"):
+                t.export_npy(path, "a")
             again = numpy.load(path)
             self.assertTrue(again.dtype == got.dtype and numpy.array_equal(again, array))
             numpy.save(f"{self.folder}/b.npy", got)

@@ -255,9 +255,11 @@ START_TEST(pieces)
         ck_assert(memcmp(raw, decoded, size) == 0);
     }
     OK(buffer_assign(&piece, "kept", 4));
-    MUST(MLKV_E_SIZE, blob_piece_encode(&options, (planes_form){0}, 1, 0, slice_of(raw, size + 1), &piece));
+    MUST(MLKV_E_SIZE,
+         blob_piece_encode(&options, (planes_form){0}, 1, 0, slice_of(raw, size + 1), &piece));
     ck_assert(slice_equal(slice_of_buffer(&piece), TEXT("kept")));
-    OK(blob_piece_encode(&options, (planes_form){0}, 1, 0, slice_of(NULL, 0), &piece)); /* appended */
+    OK(blob_piece_encode(&options, (planes_form){0}, 1, 0, slice_of(NULL, 0),
+                         &piece)); /* appended */
     OK(blob_piece_decode(1, 0, slice_of((char *)piece.data + 4, piece.size - 4), NULL, 0));
     free(raw);
     free(decoded);

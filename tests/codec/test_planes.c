@@ -1,6 +1,6 @@
 /* test_planes.c - byte planes: the same bytes come back, however coded; damage is refused; weights shrink as far as they should. */
-#include "codec/planes.h"
 #include "codec/compress.h"
+#include "codec/planes.h"
 
 #include "base/buffer.h"
 #include "harness.h"
@@ -9,7 +9,8 @@
 
 enum { RAW_MAX = 1 << 20 };
 
-static const planes_form forms[] = {{1, false}, {1, true}, {2, false}, {2, true}, {4, false}, {4, true}, {8, false}, {8, true}};
+static const planes_form forms[] = {{1, false}, {1, true}, {2, false}, {2, true},
+                                    {4, false}, {4, true}, {8, false}, {8, true}};
 enum { FORMS = sizeof forms / sizeof forms[0] };
 
 static unsigned char raw[RAW_MAX], back[RAW_MAX];
@@ -47,7 +48,8 @@ static bool goes_round(planes_form form, size_t size, size_t limit, mlkv_buffer 
     OK(planes_check(coded, size));
     OK(planes_decode(coded, back, size));
     ck_assert(memcmp(raw, back, size) == 0 && back[size] == 0x55);
-    if (memcmp(raw, raw + 1, size - 1) != 0) { /* one byte repeated can be of any length: the cell around it knows */
+    if (memcmp(raw, raw + 1, size - 1) !=
+        0) { /* one byte repeated can be of any length: the cell around it knows */
         MUST(MLKV_E_CORRUPT, planes_check(coded, size + form.width));
         MUST(MLKV_E_CORRUPT, planes_decode(coded, back, size - form.width));
     }
@@ -60,7 +62,8 @@ static void fill(unsigned kind, planes_form form, size_t size)
     for (size_t i = 0; i < size; i++)
         switch (kind) {
         case 0: /* high bytes of few values */
-            raw[i] = i % form.width == form.width - 1U ? (unsigned char)(0x3c + noise() % 3) : raw[i];
+            raw[i] =
+                i % form.width == form.width - 1U ? (unsigned char)(0x3c + noise() % 3) : raw[i];
             break;
         case 1: /* a counter */
             raw[i] = (unsigned char)(i / form.width / 3 >> 8 * (i % form.width));
@@ -88,8 +91,8 @@ START_TEST(round_trips)
                 fill(kind, forms[f], sizes[s]);
                 bool done = goes_round(forms[f], sizes[s], sizes[s], &out);
                 coded += done;
-                ck_assert_msg(done || kind == 0 || (kind == 4 && sizes[s] < 5000), "width %u kind %u size %zu", forms[f].width, kind,
-                              sizes[s]);
+                ck_assert_msg(done || kind == 0 || (kind == 4 && sizes[s] < 5000),
+                              "width %u kind %u size %zu", forms[f].width, kind, sizes[s]);
             }
     ck_assert_uint_gt(coded, FORMS * 8 * 4);
     mlkv_buffer_free(&out);
@@ -102,8 +105,9 @@ START_TEST(what_is_not_worth_it)
     fill_noise(RAW_MAX - 8);
     for (unsigned f = 0; f < FORMS; f++) {
         ck_assert(!goes_round(forms[f], RAW_MAX - 8, RAW_MAX - 8, &out));
-        ck_assert(!goes_round(forms[f], 255UL * forms[f].width, SIZE_MAX, &out)); /* too few elements */
-        ck_assert(goes_round(forms[f], 100000, SIZE_MAX, &out));                  /* the most: its heads */
+        ck_assert(
+            !goes_round(forms[f], 255UL * forms[f].width, SIZE_MAX, &out)); /* too few elements */
+        ck_assert(goes_round(forms[f], 100000, SIZE_MAX, &out)); /* the most: its heads */
         ck_assert_uint_le(out.size, 6 + 100000 + 1 + 5UL * forms[f].width);
     }
     MUST(MLKV_ABSENT, planes_append((planes_form){0}, slice_of(raw, 10000), 1, 10000, &out));
@@ -177,7 +181,8 @@ END_TEST
 
 static double gauss(void)
 {
-    double u = ((double)(noise() >> 11) + 1) / 9007199254740994.0, v = (double)(noise() >> 11) / 9007199254740992.0;
+    double u = ((double)(noise() >> 11) + 1) / 9007199254740994.0,
+           v = (double)(noise() >> 11) / 9007199254740992.0;
     return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
 }
 
@@ -211,7 +216,8 @@ START_TEST(weights_shrink)
         size_t coded = 0;
         for (size_t at = 0; at < RAW_MAX; at += 256 << 10) {
             out.size = 0;
-            OK(planes_append((planes_form){aims[i].width, true}, slice_of(raw + at, 256 << 10), 1, 256 << 10, &out));
+            OK(planes_append((planes_form){aims[i].width, true}, slice_of(raw + at, 256 << 10), 1,
+                             256 << 10, &out));
             coded += out.size;
         }
         double saved = 1 - (double)coded / RAW_MAX;

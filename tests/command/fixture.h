@@ -67,14 +67,16 @@ static inline int run_line(mlkv *view, const char *line, int protocol, mlkv_buff
     return result;
 }
 
-static inline void says(mlkv *view, const char *line, int protocol, mlkv_slice expected, const char *file, int at)
+static inline void says(mlkv *view, const char *line, int protocol, mlkv_slice expected,
+                        const char *file, int at)
 {
     mlkv_buffer wire = {0};
     int result = run_line(view, line, protocol, &wire);
     bool is_error = wire.size > 0 && *(char *)wire.data == '-';
     if (!slice_equal(slice_of_buffer(&wire), expected) || is_error != (result < 0))
-        ck_abort_msg("%s:%d: %s\n  says     \"%.*s\" (%d)\n  expected \"%.*s\"", file, at, line, (int)wire.size,
-                     (const char *)wire.data, result, (int)expected.size, (const char *)expected.data);
+        ck_abort_msg("%s:%d: %s\n  says     \"%.*s\" (%d)\n  expected \"%.*s\"", file, at, line,
+                     (int)wire.size, (const char *)wire.data, result, (int)expected.size,
+                     (const char *)expected.data);
     mlkv_buffer_free(&wire);
 }
 
@@ -82,14 +84,14 @@ static inline void says(mlkv *view, const char *line, int protocol, mlkv_slice e
 #define SAYS3(view, line, expected) says(view, line, 3, TEXT(expected), __FILE__, __LINE__)
 
 /* What most replies are. */
-#define BULK(text)     "$" text "\r\n" /* BULK("3\r\nabc") */
-#define SAYS_OK(view, line)       SAYS(view, line, "+OK\r\n")
-#define SAYS_NUMBER(view, line, n) SAYS(view, line, ":" #n "\r\n")
-#define SAYS_NIL(view, line)      SAYS(view, line, "$-1\r\n")
+#define BULK(text)                   "$" text "\r\n" /* BULK("3\r\nabc") */
+#define SAYS_OK(view, line)          SAYS(view, line, "+OK\r\n")
+#define SAYS_NUMBER(view, line, n)   SAYS(view, line, ":" #n "\r\n")
+#define SAYS_NIL(view, line)         SAYS(view, line, "$-1\r\n")
 #define SAYS_ERROR(view, line, text) SAYS(view, line, "-" text "\r\n")
-#define WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
-#define NOT_INTEGER "ERR value is not an integer or out of range"
-#define NOT_FLOAT  "ERR value is not a valid float"
-#define SYNTAX     "ERR syntax error"
+#define WRONG_TYPE                   "WRONGTYPE Operation against a key holding the wrong kind of value"
+#define NOT_INTEGER                  "ERR value is not an integer or out of range"
+#define NOT_FLOAT                    "ERR value is not a valid float"
+#define SYNTAX                       "ERR syntax error"
 
 #endif

@@ -10,8 +10,9 @@ static void is_on_wire(mlkv_reply *reply, int protocol, const char *expected)
 {
     mlkv_buffer wire = {0};
     OK(mlkv_reply_encode(reply, protocol, &wire));
-    ck_assert_msg(slice_equal(slice_of_buffer(&wire), slice_of_text(expected)), "RESP%d: \"%.*s\", not \"%s\"", protocol,
-                  (int)wire.size, (char *)wire.data, expected);
+    ck_assert_msg(slice_equal(slice_of_buffer(&wire), slice_of_text(expected)),
+                  "RESP%d: \"%.*s\", not \"%s\"", protocol, (int)wire.size, (char *)wire.data,
+                  expected);
     mlkv_buffer_free(&wire);
 }
 
@@ -64,7 +65,8 @@ START_TEST(collections)
     (void)reply_collection(&r, MLKV_REPLY_MAP, 2);
     reply_string(&r, "k");
     reply_nil(&r);
-    ends_as(&r, "*2\r\n*1\r\n$1\r\nm\r\n*2\r\n$1\r\nk\r\n$-1\r\n", "*2\r\n~1\r\n$1\r\nm\r\n%1\r\n$1\r\nk\r\n_\r\n");
+    ends_as(&r, "*2\r\n*1\r\n$1\r\nm\r\n*2\r\n$1\r\nk\r\n$-1\r\n",
+            "*2\r\n~1\r\n$1\r\nm\r\n%1\r\n$1\r\nk\r\n_\r\n");
     (void)reply_array(&r, 2);
     (void)reply_collection(&r, MLKV_REPLY_PAIRS, 4);
     reply_string(&r, "a");
@@ -107,7 +109,8 @@ START_TEST(used_again)
 {
     mlkv *db = memory_store();
     mlkv_reply r = {0};
-    mlkv_slice set[] = {TEXT("set"), TEXT("k"), TEXT("value")}, get[] = {TEXT("get"), TEXT("k")}, bad[] = {TEXT("nothing")};
+    mlkv_slice set[] = {TEXT("set"), TEXT("k"), TEXT("value")}, get[] = {TEXT("get"), TEXT("k")},
+               bad[] = {TEXT("nothing")};
     for (unsigned i = 0; i < 100; i++) {
         OK(mlkv_command(db, set, 3, &r));
         OK(mlkv_command(db, get, 2, &r));

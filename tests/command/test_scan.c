@@ -10,7 +10,8 @@ typedef struct {
 } walk;
 
 /* One part: `head` and `tail` are the words before and behind the cursor. Whether there is more. */
-static bool go_on(mlkv *db, walk *self, const mlkv_slice *head, size_t heads, const mlkv_slice *tail, size_t tails)
+static bool go_on(mlkv *db, walk *self, const mlkv_slice *head, size_t heads,
+                  const mlkv_slice *tail, size_t tails)
 {
     mlkv_slice words[WORDS_MAX];
     mlkv_reply reply = {0};
@@ -42,7 +43,8 @@ static bool go_on(mlkv *db, walk *self, const mlkv_slice *head, size_t heads, co
     return strcmp(self->cursor, "0") != 0;
 }
 
-static walk walk_all(mlkv *db, const mlkv_slice *head, size_t heads, const mlkv_slice *tail, size_t tails)
+static walk walk_all(mlkv *db, const mlkv_slice *head, size_t heads, const mlkv_slice *tail,
+                     size_t tails)
 {
     walk all = {.cursor = "0"};
     while (go_on(db, &all, head, heads, tail, tails))
@@ -102,8 +104,12 @@ START_TEST(elements)
     SAYS_NUMBER(db, "hset h a 1 b 2 c 3", 3);
     SAYS_NUMBER(db, "zadd z 1.5 a -inf b 3 c", 3);
     SAYS_NUMBER(db, "sadd s a b c", 3);
-    SAYS(db, "hscan h 0", "*2\r\n$1\r\n0\r\n*6\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n$1\r\nc\r\n$1\r\n3\r\n");
-    SAYS3(db, "zscan z 0", "*2\r\n$1\r\n0\r\n*6\r\n$1\r\na\r\n$3\r\n1.5\r\n$1\r\nb\r\n$4\r\n-inf\r\n$1\r\nc\r\n$1\r\n3\r\n");
+    SAYS(db, "hscan h 0",
+         "*2\r\n$1\r\n0\r\n*6\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n$1\r\nc\r\n$"
+         "1\r\n3\r\n");
+    SAYS3(db, "zscan z 0",
+          "*2\r\n$1\r\n0\r\n*6\r\n$1\r\na\r\n$3\r\n1.5\r\n$1\r\nb\r\n$4\r\n-inf\r\n$1\r\nc\r\n$"
+          "1\r\n3\r\n");
     SAYS(db, "sscan s 0 match [bc]", "*2\r\n$1\r\n0\r\n*2\r\n$1\r\nb\r\n$1\r\nc\r\n");
     SAYS_ERROR(db, "sscan h 0", WRONG_TYPE);
     SAYS_ERROR(db, "sscan s 0 type set", SYNTAX);
@@ -125,7 +131,7 @@ START_TEST(cursors_from_outside)
     SAYS_ERROR(db, "scan -1", "ERR invalid cursor");
     SAYS_ERROR(db, "scan 1x", "ERR invalid cursor");
     SAYS(db, "scan ''", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nk\r\n"); /* as Redis */
-    SAYS_ERROR(db, "scan 5", "ERR invalid cursor"); /* no leading 1 */
+    SAYS_ERROR(db, "scan 5", "ERR invalid cursor");            /* no leading 1 */
     SAYS(db, "scan 000", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nk\r\n");
     for (unsigned digits = 1; digits < 4000; digits += digits < 40 ? 1 : 97) {
         mlkv_buffer wire = {0};

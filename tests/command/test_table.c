@@ -24,10 +24,12 @@ START_TEST(rows_are_whole)
     ck_assert_uint_ge(n, 160);
     for (size_t i = 0; i < n; i++) {
         mlkv_command_info row = row_of(i);
-        bool writes = (row.flags & MLKV_COMMAND_WRITE) != 0, reads = (row.flags & MLKV_COMMAND_READ) != 0;
+        bool writes = (row.flags & MLKV_COMMAND_WRITE) != 0,
+             reads = (row.flags & MLKV_COMMAND_READ) != 0;
         ck_assert_msg(writes != reads, "%s neither reads nor writes, or both", row.name);
         ck_assert_msg(writes || (row.flags & MLKV_COMMAND_GROWS) == 0, "%s", row.name);
-        ck_assert_msg(row.arity != 0 && row.name[0] != '\0' && row.summary[0] != '\0', "%s", row.name);
+        ck_assert_msg(row.arity != 0 && row.name[0] != '\0' && row.summary[0] != '\0', "%s",
+                      row.name);
         ck_assert_msg(row.first_key == 0 || row.key_step > 0, "%s", row.name);
         ck_assert_msg(i == 0 || strcmp(row_of(i - 1).name, row.name) < 0, "%s", row.name);
         for (const char *c = row.name; *c != '\0'; c++)
@@ -82,7 +84,8 @@ START_TEST(numbers_of_words)
             MUST(MLKV_E_ARGUMENT, mlkv_command(db, words, least - 1, &reply));
             ck_assert_int_eq(reply.nodes[0].kind, MLKV_REPLY_ERROR);
         }
-        MUST(row.arity < 0 ? MLKV_OK : MLKV_E_ARGUMENT, mlkv_command_check(words, least + 1, &reply));
+        MUST(row.arity < 0 ? MLKV_OK : MLKV_E_ARGUMENT,
+             mlkv_command_check(words, least + 1, &reply));
         if (row.arity > 0)
             MUST(MLKV_E_ARGUMENT, mlkv_command(db, words, least + 1, &reply));
     }

@@ -35,8 +35,8 @@ static void compare(mlkv *db, int protocol, const char *line, const char *expect
     compared++;
     if (!slice_equal(slice_of_buffer(&wire), slice_of(reply, size))) {
         failed++;
-        fprintf(stderr, "RESP%d: %s\n  libmlkv: %.*s\n  Redis:   %.*s\n", protocol, line, (int)wire.size, (char *)wire.data,
-                (int)size, reply);
+        fprintf(stderr, "RESP%d: %s\n  libmlkv: %.*s\n  Redis:   %.*s\n", protocol, line,
+                (int)wire.size, (char *)wire.data, (int)size, reply);
     }
     mlkv_buffer_free(&wire);
 }

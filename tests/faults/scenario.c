@@ -21,6 +21,7 @@ enum {
     FIELDS = 20,
     ROWS = 64,
     COLUMNS = 64,
+    ROW_SIZE = 100000, /* of a tensor of which a chunk has two */
     LONG_NAME_SIZE = 700,
     ELEMENTS = 140, /* of a list: read by a scan */
 };
@@ -538,6 +539,42 @@ static int look_renamed(mlkv *view)
     return count != 0 ? LOOK_DONE : LOOK_ABSENT;
 }
 
+/* Rows appended in a frame and as blobs, written over and added to by their numbers. */
+static int change_rows(scenario *self, mlkv *view)
+{
+    (void)self;
+    static const uint64_t numbers[] = {4, 0, 4};
+    mlkv *tx = NULL;
+    mlkv_tensor shape = {.dtype = MLKV_U8, .dimensions = 2, .shape = {0, ROW_SIZE}};
+    int result = mlkv_begin(view, &tx);
+    if (result != MLKV_OK)
+        return result;
+    mlkv_slice key = TEXT("rows"), data = big_value(5 * ROW_SIZE, 9);
+    const unsigned char *bytes = data.data;
+    result = mlkv_tensor_put(tx, key, &shape, NULL, NULL);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_append_rows(tx, key, 1, bytes, ROW_SIZE, NULL);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_append_rows(tx, key, 4, bytes, 4 * ROW_SIZE, NULL);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_scatter(tx, key, numbers, 3, bytes, 3 * ROW_SIZE);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_scatter_add(tx, key, 0, numbers, 3, bytes, 3 * ROW_SIZE);
+    return end_transaction(tx, result);
+}
+
+static int look_rows(mlkv *view)
+{
+    static const uint64_t numbers[] = {0, 4};
+    static unsigned char got[2 * ROW_SIZE];
+    int result = mlkv_tensor_gather(view, TEXT("rows"), numbers, 2, got, sizeof got);
+    if (result == MLKV_OK)
+        REQUIRE(memcmp(got, (const unsigned char *)big_value(5 * ROW_SIZE, 9).data + ROW_SIZE,
+                       sizeof got) == 0,
+                "rows of a tensor");
+    return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
+}
+
 static int add_one(scenario *self, mlkv *view)
 {
     (void)self;
@@ -569,6 +606,7 @@ static const step steps[SCENARIO_STEPS] = {
     {"transaction of fields that expire", expire_fields, look_expiring},
     {"transaction of sets", combine_sets, look_combined},
     {"transaction of names", rename_keys, look_renamed},
+    {"transaction of rows", change_rows, look_rows},
 };
 
 /* --- running it --- */

@@ -118,7 +118,8 @@ static void make_planes_seed(unsigned number, mlkv_buffer *seed)
     planes_form form = forms[number % 3];
     unsigned char raw[SEED_RAW_SIZE * 2 + 1] = {0};
     for (size_t i = 0; i < sizeof raw; i++)
-        raw[i] = i % form.width == 0 ? (unsigned char)(fuzz_random() >> 56) : (unsigned char)(i / form.width % 3 * (i % form.width - 1));
+        raw[i] = i % form.width == 0 ? (unsigned char)(fuzz_random() >> 56)
+                                     : (unsigned char)(i / form.width % 3 * (i % form.width - 1));
     mlkv_slice content = slice_of(raw, sizeof raw);
     int result = number < 3 ? cell_encode_numbers(&options, form, content, seed)
                             : blob_piece_encode(&options, form, 7, 3, content, seed);
@@ -157,7 +158,8 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
 static void check_reached(void)
 {
     fprintf(stderr,
-            "fuzz_cell: %llu raw, %llu zstd, %llu blob, %llu planes cells and %llu pieces were accepted\n",
+            "fuzz_cell: %llu raw, %llu zstd, %llu blob, %llu planes cells and %llu pieces were "
+            "accepted\n",
             (unsigned long long)accepted[CELL_RAW], (unsigned long long)accepted[CELL_ZSTD],
             (unsigned long long)accepted[CELL_BLOB], (unsigned long long)accepted[CELL_PLANES],
             (unsigned long long)pieces_accepted);

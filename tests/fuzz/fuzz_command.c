@@ -16,19 +16,110 @@
 enum { WORDS_MAX = 24, COMMANDS_MAX = 40 };
 
 static const char *const dictionary[] = {
-    "a", "b", "c", "d", "e", "a*", "*", "?", "[ab]", "h*->f", "#", "f", "g", "x", "y", "", "0", "1", "2", "3", "-1", "-2", "10",
-    "100", "1.5", "-0.5", "inf", "-inf", "+inf", "nan", "1e3", "(1", "(a", "[a", "[b", "-", "+", "9223372036854775807",
-    "-9223372036854775808", "NX", "XX", "GT", "LT", "CH", "INCR", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "LEN",
-    "IDX", "MINMATCHLEN", "WITHMATCHLEN", "BYTE", "BIT", "AND", "OR", "XOR", "NOT", "LEFT", "RIGHT", "BEFORE", "AFTER", "COUNT",
-    "RANK", "MAXLEN", "MATCH", "TYPE", "FIELDS", "WITHVALUES", "LIMIT", "BYSCORE", "BYLEX", "REV", "WITHSCORES", "WEIGHTS",
-    "AGGREGATE", "SUM", "MIN", "MAX", "BY", "ALPHA", "ASC", "DESC", "STORE", "REPLACE", "ABSTTL", "ENCODING", "USAGE", "f32",
-    "u8", "BLOB", "META", "abcdefghijkl",
+    "a",
+    "b",
+    "c",
+    "d",
+    "e",
+    "a*",
+    "*",
+    "?",
+    "[ab]",
+    "h*->f",
+    "#",
+    "f",
+    "g",
+    "x",
+    "y",
+    "",
+    "0",
+    "1",
+    "2",
+    "3",
+    "-1",
+    "-2",
+    "10",
+    "100",
+    "1.5",
+    "-0.5",
+    "inf",
+    "-inf",
+    "+inf",
+    "nan",
+    "1e3",
+    "(1",
+    "(a",
+    "[a",
+    "[b",
+    "-",
+    "+",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "NX",
+    "XX",
+    "GT",
+    "LT",
+    "CH",
+    "INCR",
+    "GET",
+    "EX",
+    "PX",
+    "EXAT",
+    "PXAT",
+    "KEEPTTL",
+    "PERSIST",
+    "LEN",
+    "IDX",
+    "MINMATCHLEN",
+    "WITHMATCHLEN",
+    "BYTE",
+    "BIT",
+    "AND",
+    "OR",
+    "XOR",
+    "NOT",
+    "LEFT",
+    "RIGHT",
+    "BEFORE",
+    "AFTER",
+    "COUNT",
+    "RANK",
+    "MAXLEN",
+    "MATCH",
+    "TYPE",
+    "FIELDS",
+    "WITHVALUES",
+    "LIMIT",
+    "BYSCORE",
+    "BYLEX",
+    "REV",
+    "WITHSCORES",
+    "WEIGHTS",
+    "AGGREGATE",
+    "SUM",
+    "MIN",
+    "MAX",
+    "BY",
+    "ALPHA",
+    "ASC",
+    "DESC",
+    "STORE",
+    "REPLACE",
+    "ABSTTL",
+    "ENCODING",
+    "USAGE",
+    "f32",
+    "u8",
+    "BLOB",
+    "META",
+    "abcdefghijkl",
 };
 
 enum { DICTIONARY = sizeof dictionary / sizeof dictionary[0] };
 
 /* Numbers make these build much: they get those of the dictionary that are small. */
-static const char *const builders[] = {"setrange", "setbit", "srandmember", "hrandfield", "zrandmember", "tensor.set", "tensor.add"};
+static const char *const builders[] = {"setrange",    "setbit",     "srandmember", "hrandfield",
+                                       "zrandmember", "tensor.set", "tensor.add"};
 
 static mlkv *db;
 static uint64_t done, refused;
@@ -116,7 +207,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mlkv_slice words[WORDS_MAX];
         mlkv_command_info row = {.size = sizeof row};
         REQUIRE(mlkv_command_row(at[0] % rows(), &row) == MLKV_OK);
-        size_t least = (size_t)(row.arity < 0 ? -row.arity : row.arity), n = least + (row.arity < 0 ? at[1] % 6 : 0);
+        size_t least = (size_t)(row.arity < 0 ? -row.arity : row.arity),
+               n = least + (row.arity < 0 ? at[1] % 6 : 0);
         at += 2;
         words[0] = slice_of_text(row.name);
         for (size_t j = 1; j < n; j++)
@@ -136,7 +228,8 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
         return false;
     seed->size = 0;
     for (unsigned i = 0; i < 20; i++) {
-        unsigned char head[8] = {(unsigned char)((number * 20 + i) % rows()), (unsigned char)(number + i)};
+        unsigned char head[8] = {(unsigned char)((number * 20 + i) % rows()),
+                                 (unsigned char)(number + i)};
         for (unsigned j = 2; j < sizeof head; j++)
             head[j] = (unsigned char)(fuzz_random() % (j == 2 ? 5 : DICTIONARY));
         REQUIRE(buffer_append(seed, head, sizeof head) == 0);
@@ -146,7 +239,8 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
 
 static void check_reached(void)
 {
-    fprintf(stderr, "fuzz_command: %llu done, %llu refused\n", (unsigned long long)done, (unsigned long long)refused);
+    fprintf(stderr, "fuzz_command: %llu done, %llu refused\n", (unsigned long long)done,
+            (unsigned long long)refused);
     REQUIRE(done > 1000 && refused > 1000);
     REQUIRE(mlkv_close(db) == MLKV_OK);
 }

@@ -14,7 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATCH_SIZE = 12, PATCHES_MAX = 16, PAGE_HEAD = 64, IMAGE_SIZE_MAX = 1 << 20, IMAGE_ZEROED = 1 };
+enum {
+    PATCH_SIZE = 12,
+    PATCHES_MAX = 16,
+    PAGE_HEAD = 64,
+    IMAGE_SIZE_MAX = 1 << 20,
+    IMAGE_ZEROED = 1
+};
 
 typedef struct {
     unsigned char *bytes;
@@ -41,12 +47,14 @@ static void image_load(const char *path, original *ret_made)
     REQUIRE(file >= 0 && fstat(file, &status) == 0 && status.st_size <= IMAGE_SIZE_MAX);
     ret_made->size = (size_t)status.st_size;
     ret_made->bytes = malloc(ret_made->size);
-    REQUIRE(ret_made->bytes != NULL && read(file, ret_made->bytes, ret_made->size) == (ssize_t)ret_made->size);
+    REQUIRE(ret_made->bytes != NULL &&
+            read(file, ret_made->bytes, ret_made->size) == (ssize_t)ret_made->size);
     (void)close(file);
 }
 
 /* Applies one patch; the size that the image has then, at least `least` pages. */
-static size_t image_patch(const unsigned char *patch, unsigned char *image, size_t size, size_t page_size, size_t least, unsigned flags)
+static size_t image_patch(const unsigned char *patch, unsigned char *image, size_t size,
+                          size_t page_size, size_t least, unsigned flags)
 {
     size_t page = patch[0] % (size / page_size), width = (size_t)1 << (patch[1] & 3);
     if ((patch[1] & 8) != 0)

@@ -213,15 +213,17 @@ def judge_sort(step: Step, ours: Reply, theirs: List[Reply]) -> Optional[str]:
     last = theirs[-1]
     if ours == last:
         return None
-    if "-" in (ours[0], last[0]) or not (sorted_loosely(step, ours, last) if step.rule == "sort_loose" else
-                                         step.rule == "sort_nosort" and unsorted(step, ours, theirs)):
+    if "-" in (ours[0], last[0]):
         return differ(ours, last)
-    return None
+    same = unsorted(step, ours, theirs) or step.rule == "sort_loose" and sorted_loosely(step, ours, last)
+    return None if same else differ(ours, last)
 
 
 def unsorted(step: Step, ours: Reply, theirs: List[Reply]) -> bool:
-    """SORT BY nothing: a set has no order."""
+    """SORT BY a name that is no pattern leaves the order as it is, and a set has none."""
     last = theirs[-1]
+    if not any(word.upper() == b"BY" and b"*" not in by for word, by in zip(step.words[2:], step.words[3:])):
+        return False
     limited = any(word.upper() == b"LIMIT" for word in step.words[2:])
     return theirs[1] == ("+", b"set") and ours[0] == last[0] == "*" and len(items(ours)) == len(items(last)) and \
         (limited or bag(ours) == bag(last))
@@ -234,7 +236,7 @@ ASKING: Dict[str, Tuple[Callable[[Step, Reply], List[Words]], Callable[[Step, Re
     "spop": (ask_spop, judge_spop),
     "randomkey": (ask_randomkey, judge_randomkey),
     "memory": (ask_memory, judge_memory),
-    "sort": (ask_sort, judge_sort), "sort_loose": (ask_sort, judge_sort), "sort_nosort": (ask_sort, judge_sort),
+    "sort": (ask_sort, judge_sort), "sort_loose": (ask_sort, judge_sort),
 }
 
 

@@ -149,7 +149,7 @@ GET = (b"#", b"w_*", b"wh_*->f0", b"wh_*->f1", b"none_*", b"s0", b"wh_*->", b"->
 
 
 def sort_words(s: Source, store: bool) -> Words:
-    """Sets s.rule where Redis leaves the order open: equal weights as text, text with zero bytes, sets that are not to be sorted."""
+    """Sets s.rule where Redis leaves the order open: equal weights as text, and text with zero bytes."""
     kind = s.pick(("numbers", "numbers", "numbers", "list", "set", "zset", "long"))
     alpha = s.chance(0.8 if kind != "numbers" else 0.25)
     parts = []
@@ -175,9 +175,7 @@ def sort_words(s: Source, store: bool) -> Words:
         parts.append([s.option("STORE"), s.key("list" if s.chance(0.6) else "numbers")])
     if s.chance(0.015):
         parts.append(s.pick(([b"BAD"], [b"BY"], [b"LIMIT", b"1"], [b"GET"])))
-    if by == b"nosort" and not store:
-        s.rule = "sort_nosort"
-    elif alpha and not store:
+    if alpha and not store and by != b"nosort":
         s.rule = "sort_loose"
     s.generator.shuffle(parts)
     return [s.key(kind), *(word for part in parts for word in part)]

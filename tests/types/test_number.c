@@ -57,7 +57,8 @@ START_TEST(bounds)
     static const struct {
         const char *text;
         double value;
-    } rows[] = {{"", 0}, {" 1", 1}, {"0x10", 16}, {"1e400", INFINITY}, {"-1e400", -INFINITY}, {"1e-400", 0}};
+    } rows[] = {{"", 0},      {" 1", 1}, {"0x10", 16}, {"1e400", INFINITY}, {"-1e400", -INFINITY},
+                {"1e-400", 0}};
     double value = 77;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         OK(number_parse_bound(slice_of_text(rows[i].text), &value));

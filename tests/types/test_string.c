@@ -153,7 +153,8 @@ START_TEST(add_counts)
     OK(mlkv_string_set(db, TEXT("n"), TEXT("9223372036854775807"), MLKV_SET_ALWAYS));
     MUST(MLKV_E_RANGE, mlkv_string_add(db, TEXT("n"), 1, &sum));
     OK(mlkv_string_set(db, TEXT("n"), TEXT("9223372036854775808"), MLKV_SET_ALWAYS));
-    MUST(MLKV_E_NUMBER, mlkv_string_add(db, TEXT("n"), -1, &sum)); /* no number of 64 bits, as Redis says */
+    MUST(MLKV_E_NUMBER,
+         mlkv_string_add(db, TEXT("n"), -1, &sum)); /* no number of 64 bits, as Redis says */
     static char even[3000000];
     const mlkv_slice no_numbers[] = {
         TEXT(""),    TEXT(" 1"),           TEXT("01"),

@@ -319,6 +319,60 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* --- rows that are added to while others are appended behind them in the same chunk --- */
+
+typedef struct {
+    mlkv *db;
+    uint64_t added;
+    _Atomic bool stop;
+} adder;
+
+static void *add_to_last(void *argument)
+{
+    adder *self = argument;
+    static const int64_t ones[COLUMNS] = {1};
+    while (!self->stop) {
+        uint64_t rows = info_of(self->db).rows;
+        if (rows == 0)
+            continue;
+        OK(mlkv_tensor_add_rows(self->db, TEXT("t"), 1, rows - 1, 1, ones, sizeof ones));
+        self->added++;
+    }
+    return NULL;
+}
+
+START_TEST(test_added_meanwhile)
+{
+    const char *folder = harness_folder();
+    enum { ROWS = 190, ROUNDS = 60 }; /* 1.5 chunks */
+    mlkv_tensor tensor = {MLKV_I64, 2, {0, COLUMNS}};
+    adder self = {0};
+    pthread_t thread;
+    int64_t *zeros = calloc(ROWS * COLUMNS, sizeof *zeros), sum = 0;
+    OK(mlkv_open(folder, NULL, &self.db));
+    OK(mlkv_tensor_put(self.db, TEXT("t"), &tensor, NULL, NULL));
+    ck_assert_int_eq(pthread_create(&thread, NULL, add_to_last, &self), 0);
+    unsigned rounds = harness_rounds(ROUNDS);
+    for (unsigned i = 0; i < rounds; i++)
+        OK(mlkv_tensor_append_rows(self.db, TEXT("t"), ROWS, zeros, ROWS * COLUMNS * sizeof *zeros,
+                                   NULL));
+    self.stop = true;
+    pthread_join(thread, NULL);
+    mlkv_tensor_info info = info_of(self.db);
+    int64_t *got = malloc(info.raw_bytes);
+    OK(mlkv_tensor_get(self.db, TEXT("t"), got, info.raw_bytes));
+    for (size_t i = 0; i < info.raw_bytes / sizeof *got; i++)
+        sum += got[i];
+    ck_assert_int_eq(sum, (int64_t)self.added);
+    ck_assert_uint_eq(info.version, 1 + rounds + self.added);
+    verify_all(self.db);
+    OK(mlkv_close(self.db));
+    free(zeros);
+    free(got);
+    harness_remove(folder);
+}
+END_TEST
+
 START_TEST(test_processes)
 {
     const char *folder = harness_folder();
@@ -358,6 +412,7 @@ int main(void)
     tcase_add_test(tcase, test_refused);
     tcase_add_test(tcase, test_transaction);
     tcase_add_test(tcase, test_threads);
+    tcase_add_test(tcase, test_added_meanwhile);
     tcase_add_test(tcase, test_processes);
     return harness_run(suite);
 }

@@ -107,9 +107,10 @@ START_TEST(test_blobs)
     static const struct {
         size_t row_bytes, chunk_bytes;
         bool noise;
-    } ways[] = {{256, 0, true},        {256, 0, false},          {256, 3 << 20, true},
-                {256, 3 << 20, false}, {786432, 0, true},        {6 << 20, 6 << 20, true},
-                {24, 5000, false},     {6 << 20, 6 << 20, false}};
+    } ways[] = {{256, 0, true},           {256, 0, false},       {256, 3 << 20, true},
+                {256, 3 << 20, false},    {786432, 0, true},     {6 << 20, 6 << 20, true},
+                {24, 5000, false},        {1000, 2500000, true}, {1000, 2500000, false},
+                {6 << 20, 6 << 20, false}};
     ck_assert_ptr_nonnull(data);
     OK(mlkv_open(folder, NULL, &db));
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
@@ -333,8 +334,8 @@ START_TEST(test_plan)
             const plan_entry *one = &plan.entries[i], *before = i == 0 ? one : one - 1;
             if (one->at < first || one->at >= n || rows[one->at] != one->row)
                 ck_abort_msg("way %d: entry %zu is not what stands there", way, i);
-            if (i > 0 && (before->row > one->row ||
-                          (before->row == one->row && before->at >= one->at)))
+            if (i > 0 &&
+                (before->row > one->row || (before->row == one->row && before->at >= one->at)))
                 ck_abort_msg("way %d: entry %zu is out of order", way, i);
         }
         size_t found = plan_find(&plan, plan.entries[plan.n / 2].row);

@@ -200,7 +200,8 @@ static void put_piece(damage *self, uint64_t id, uint32_t piece)
     mlkv_buffer stored = {0};
     store_be64(key + 1, id);
     store_be32(key + 9, piece);
-    OK(blob_piece_encode(&(cell_options){SIZE_MAX, 1}, (planes_form){0}, id, piece, TEXT("some bytes"), &stored));
+    OK(blob_piece_encode(&(cell_options){SIZE_MAX, 1}, (planes_form){0}, id, piece,
+                         TEXT("some bytes"), &stored));
     put(self, slice_of(key, sizeof key), slice_of(stored.data, stored.size));
     mlkv_buffer_free(&stored);
 }
