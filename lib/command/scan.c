@@ -98,7 +98,7 @@ static bool read_position(mlkv_slice word, mlkv_buffer *position)
 
 static void reply_position(mlkv_reply *reply, mlkv_slice position)
 {
-    char text[DIGITS_MAX + 1];
+    char text[DIGITS_MAX + 1] = {0};
     const unsigned char *bytes = position.data;
     decimal number = {.limbs = {1}, .count = 1};
     size_t size = 0;

@@ -128,19 +128,19 @@ static uint64_t pages_needed(const store_remains *self, const remains_node *node
     return (node->value_size + HEADER_SIZE + self->page_size - 1) / self->page_size;
 }
 
-/* Pages of a run: what its head says, or at least what the value needs. */
+/* Pages of a run: what the value needs, and, less surely, what its head says beyond. */
 void remains_mark_run(store_remains *self, const remains_node *node)
 {
     unsigned char header[HEADER_SIZE];
     if (!node->is_run)
         return;
-    uint64_t first = load_le64(node->value), n = pages_needed(self, node);
+    uint64_t first = load_le64(node->value), needed = pages_needed(self, node), n = needed;
     if (remains_read(self, first, 0, sizeof header, header) == 0 && load_le64(header) == first &&
         (header[10] | header[11] << 8) == FLAG_RUN && load_le32(header + 12) > n &&
         load_le32(header + 12) <= self->pages - first)
         n = load_le32(header + 12);
     for (uint64_t i = 0; i < n; i++)
-        bit_set(self->is_seen, first + i);
+        bit_set(i < needed ? self->is_seen : self->is_claimed, first + i);
 }
 
 int remains_value(store_remains *self, const remains_node *node, mlkv_slice *ret_value)
@@ -291,7 +291,9 @@ static int search_roots(store_remains *self)
     self->free_known = false;
     if (result == 0)
         result = remains_search_free(self, &self->free_found);
-    memset(self->is_seen, 0, (size_t)(self->pages / 64 + 1) * sizeof *self->is_seen);
+    size_t bytes = (size_t)(self->pages / 64 + 1) * sizeof *self->is_seen;
+    memset(self->is_seen, 0, bytes);
+    memset(self->is_claimed, 0, bytes);
     if (result == 0)
         result = remains_frame_make(self, &frame);
     if (result != 0)
@@ -317,11 +319,14 @@ static int make_bits(store_remains *self)
     size_t words = (size_t)(self->pages / 64 + 1);
     free(self->is_free);
     free(self->is_seen);
+    free(self->is_claimed);
     free(self->is_bad);
     self->is_free = calloc(words, sizeof *self->is_free);
     self->is_seen = calloc(words, sizeof *self->is_seen);
+    self->is_claimed = calloc(words, sizeof *self->is_claimed);
     self->is_bad = calloc(words, sizeof *self->is_bad);
-    return self->is_free == NULL || self->is_seen == NULL || self->is_bad == NULL
+    return self->is_free == NULL || self->is_seen == NULL || self->is_claimed == NULL ||
+                   self->is_bad == NULL
                ? error_set_memory("what is known of data.mdb's pages")
                : 0;
 }
@@ -465,6 +470,7 @@ void store_remains_close(store_remains *self)
     free(self->gaps);
     free(self->is_free);
     free(self->is_seen);
+    free(self->is_claimed);
     free(self->is_bad);
     mlkv_buffer_free(&self->run);
     mlkv_buffer_free(&self->first);

@@ -133,7 +133,8 @@ static int find_orphans(search *self)
     store_remains *file = self->file;
     remains_frame *frame = &self->scratch[0];
     for (uint64_t page = REMAINS_FIRST_PAGE; page < file->pages; page++) {
-        if (bit_get(file->is_seen, page) || bit_get(file->is_free, page))
+        if (bit_get(file->is_seen, page) || bit_get(file->is_claimed, page) ||
+            bit_get(file->is_free, page))
             continue;
         int result = remains_frame_load(file, page, frame);
         if (result < 0)

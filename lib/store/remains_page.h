@@ -66,12 +66,13 @@ struct store_remains {
     size_t page_size;
     uint64_t pages;
     remains_root base, before;
-    uint64_t *is_free; /* bits: listed as free in the base's state */
-    uint64_t *is_seen; /* belongs to the base's trees, as it should */
-    uint64_t *is_bad;  /* not to be believed, wherever it is met */
-    bool free_found;   /* without a root: is_free has the newest of it */
-    bool free_known;   /* is_free is all there is */
-    remains_gap *gaps; /* rising, not overlapping */
+    uint64_t *is_free;    /* bits: listed as free in the base's state */
+    uint64_t *is_seen;    /* belongs to the base's trees, as it should */
+    uint64_t *is_claimed; /* a run of the base says that it belongs to it, and does not need it */
+    uint64_t *is_bad;     /* not to be believed, wherever it is met */
+    bool free_found;      /* without a root: is_free has the newest of it */
+    bool free_known;      /* is_free is all there is */
+    remains_gap *gaps;    /* rising, not overlapping */
     size_t gap_count, gap_capacity;
     mlkv_buffer run;         /* a large value */
     mlkv_buffer first, last; /* keys that the base's walk met, the lowest and the highest */

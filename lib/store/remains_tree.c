@@ -252,15 +252,18 @@ static int enter(walker *self, uint64_t number, mlkv_slice from, mlkv_slice belo
     bool stray = outside(page, from, below);
     if (is_base && stray && self->depth != 0)
         bit_set(file->is_bad, self->levels[self->depth - 1].number);
-    if (is_base && at->frame.form == REMAINS_PART)
+    /* a branch read without its head may lack children, which nothing else would tell of */
+    bool in_part =
+        at->frame.form == REMAINS_PART || (at->frame.form == REMAINS_HEALED && !page->is_leaf);
+    if (is_base && in_part)
         bit_set(file->is_bad, number);
-    if (at->frame.form == REMAINS_HEALED && is_base) {
+    if (at->frame.form == REMAINS_HEALED && is_base && !in_part) {
         file->summary.pages_damaged++;
         result = remains_tell(file, false,
                               "data.mdb: page %llu has a damaged head, and is read "
                               "without it",
                               (unsigned long long)number);
-    } else if (at->frame.form == REMAINS_PART || stray) {
+    } else if (in_part || stray) {
         result = note_broken(
             self, number, from, below,
             stray ? "its keys are not where they should be" : "not all of it can be read", 0);
@@ -439,6 +442,7 @@ int remains_load_free(store_remains *self, uint64_t root, bool *ret_known)
     mlkv_buffer todo = {0};
     memset(self->is_free, 0, bytes);
     memset(self->is_seen, 0, bytes);
+    memset(self->is_claimed, 0, bytes);
     *ret_known = true;
     int result = root == NO_ROOT ? 0 : load_free_pages(self, root, &todo, ret_known);
     mlkv_buffer_free(&todo);

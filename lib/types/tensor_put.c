@@ -129,7 +129,8 @@ static int encode(mlkv *view, putting *self, bool all)
             bytes += raws[n++].size;
             self->encoded[chunk] = true;
         }
-        result = prepared_add(view, &self->prepared, self->form.tensor.dtype, group, raws, n, as_blobs);
+        result =
+            prepared_add(view, &self->prepared, self->form.tensor.dtype, group, raws, n, as_blobs);
     }
     free(group);
     free(raws);

@@ -20,19 +20,20 @@ static int check_rule(op *o, void *context)
     return change_open(o, context, &found, &form);
 }
 
-static int scatter(mlkv *view, tensor_change *change, const uint64_t *rows)
+static int scatter(mlkv *view, const tensor_change *rough, const uint64_t *rows)
 {
     row_plan plan = {0};
-    change->plan = &plan;
-    int result = tensor_check_arguments(view, change->key);
+    tensor_change change = *rough;
+    change.plan = &plan;
+    int result = tensor_check_arguments(view, change.key);
     if (result == MLKV_OK)
-        result = plan_check_arguments(rows, (size_t)change->count);
+        result = plan_check_arguments(rows, (size_t)change.count);
     if (result == MLKV_OK)
-        result = op_read(view, check_rule, change);
+        result = op_read(view, check_rule, &change);
     if (result == MLKV_OK)
-        result = plan_make(rows, 0, (size_t)change->count, &plan);
+        result = plan_make(rows, 0, (size_t)change.count, &plan);
     if (result == MLKV_OK)
-        result = change_run(view, change);
+        result = change_run(view, &change);
     plan_done(&plan);
     return result;
 }
