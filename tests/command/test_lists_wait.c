@@ -1,57 +1,14 @@
 /* test_lists_wait.c - commands of lists that wait: woken by another thread's command, and not waiting in transactions and snapshots. */
-#include "command/fixture.h"
-
-#include "base/clock.h"
-
-#include <pthread.h>
-
-typedef struct {
-    mlkv *db;
-    const char *line;
-    mlkv_buffer wire;
-    int result;
-} waiter;
-
-static void *run_waiter(void *argument)
-{
-    waiter *self = argument;
-    mlkv_reply reply = {0};
-    command_line line;
-    read_line(&line, self->line);
-    self->result = mlkv_command(self->db, line.words, line.count, &reply);
-    if (mlkv_reply_encode(&reply, 2, &self->wire) != 0)
-        self->result = 99;
-    mlkv_reply_free(&reply);
-    return NULL;
-}
-
-/* `line` waits for ever until `push` is said, and says `expected` then. */
-static void is_woken(const char *line, const char *push, const char *expected)
-{
-    mlkv *db = memory_store();
-    waiter self = {.db = db, .line = line};
-    mlkv_buffer wire = {0};
-    pthread_t thread;
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_waiter, &self), 0);
-    clock_sleep_us(20000); /* it sleeps by now, most likely; right is either */
-    OK(run_line(db, push, 2, &wire));
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    MUST(MLKV_OK, self.result);
-    ck_assert_msg(slice_equal(slice_of_buffer(&self.wire), slice_of_text(expected)), "%s: %.*s",
-                  line, (int)self.wire.size, (char *)self.wire.data);
-    mlkv_buffer_free(&self.wire);
-    mlkv_buffer_free(&wire);
-    OK(mlkv_close(db));
-}
+#include "command/waiting.h"
 
 START_TEST(a_push_ends_the_wait)
 {
-    is_woken("BLPOP a b 0", "RPUSH b 1 2", "*2\r\n$1\r\nb\r\n$1\r\n1\r\n");
-    is_woken("BRPOP a b 0", "RPUSH b 1 2", "*2\r\n$1\r\nb\r\n$1\r\n2\r\n");
-    is_woken("BLMPOP 0 2 a b RIGHT COUNT 2", "RPUSH a 1 2 3",
+    is_woken(2, "BLPOP a b 0", "RPUSH b 1 2", "*2\r\n$1\r\nb\r\n$1\r\n1\r\n");
+    is_woken(2, "BRPOP a b 0", "RPUSH b 1 2", "*2\r\n$1\r\nb\r\n$1\r\n2\r\n");
+    is_woken(2, "BLMPOP 0 2 a b RIGHT COUNT 2", "RPUSH a 1 2 3",
              "*2\r\n$1\r\na\r\n*2\r\n$1\r\n3\r\n$1\r\n2\r\n");
-    is_woken("BLMOVE a b LEFT LEFT 0", "RPUSH a 1 2", "$1\r\n1\r\n");
-    is_woken("BRPOPLPUSH a b 0", "RPUSH a 1 2", "$1\r\n2\r\n");
+    is_woken(2, "BLMOVE a b LEFT LEFT 0", "RPUSH a 1 2", "$1\r\n1\r\n");
+    is_woken(2, "BRPOPLPUSH a b 0", "RPUSH a 1 2", "$1\r\n2\r\n");
 }
 END_TEST
 

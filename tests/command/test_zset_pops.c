@@ -1,49 +1,12 @@
 /* test_zset_pops.c - commands of sorted sets that wait or are random: woken by another thread's command, not waiting in transactions and
  * snapshots; random members are members. */
-#include "command/fixture.h"
-
-#include "base/clock.h"
-
-#include <pthread.h>
-
-typedef struct {
-    mlkv *db;
-    const char *line;
-    mlkv_buffer wire;
-    int result;
-} waiter;
-
-static void *run_waiter(void *argument)
-{
-    waiter *self = argument;
-    self->result = run_line(self->db, self->line, 3, &self->wire);
-    return NULL;
-}
-
-/* `line` waits for ever until `add` is said, and says `expected` then. */
-static void is_woken(const char *line, const char *add, const char *expected)
-{
-    mlkv *db = memory_store();
-    waiter self = {.db = db, .line = line, .result = 77};
-    mlkv_buffer wire = {0};
-    pthread_t thread;
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_waiter, &self), 0);
-    clock_sleep_us(20000); /* it sleeps by now, most likely; right is either */
-    OK(run_line(db, add, 3, &wire));
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    MUST(MLKV_OK, self.result);
-    ck_assert_msg(slice_equal(slice_of_buffer(&self.wire), slice_of_text(expected)), "%s: %.*s",
-                  line, (int)self.wire.size, (char *)self.wire.data);
-    mlkv_buffer_free(&self.wire);
-    mlkv_buffer_free(&wire);
-    OK(mlkv_close(db));
-}
+#include "command/waiting.h"
 
 START_TEST(an_add_ends_the_wait)
 {
-    is_woken("BZPOPMIN a b 0", "ZADD b 1 x 2 y", "*3\r\n$1\r\nb\r\n$1\r\nx\r\n,1\r\n");
-    is_woken("BZPOPMAX a b 100000", "ZADD a 1 x 2.5 y", "*3\r\n$1\r\na\r\n$1\r\ny\r\n,2.5\r\n");
-    is_woken("BZMPOP 0 2 a b MAX COUNT 2", "ZADD b 1 x 2 y 3 z",
+    is_woken(3, "BZPOPMIN a b 0", "ZADD b 1 x 2 y", "*3\r\n$1\r\nb\r\n$1\r\nx\r\n,1\r\n");
+    is_woken(3, "BZPOPMAX a b 100000", "ZADD a 1 x 2.5 y", "*3\r\n$1\r\na\r\n$1\r\ny\r\n,2.5\r\n");
+    is_woken(3, "BZMPOP 0 2 a b MAX COUNT 2", "ZADD b 1 x 2 y 3 z",
              "*2\r\n$1\r\nb\r\n*2\r\n*2\r\n$1\r\nz\r\n,3\r\n*2\r\n$1\r\ny\r\n,2\r\n");
 }
 END_TEST

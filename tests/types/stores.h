@@ -49,6 +49,17 @@ static inline void fill_noise(void *to, size_t size, uint64_t seed)
     }
 }
 
+/* A record as it stands below the types, also one that no type would write: op_write(db, put_record, &record). */
+typedef struct {
+    mlkv_slice key, value;
+} record;
+
+static inline int put_record(op *o, void *context)
+{
+    const record *self = context;
+    return op_put(o, self->key, self->value);
+}
+
 static inline size_t count_records(mlkv *view, const char *prefix)
 {
     scan *walk = NULL;

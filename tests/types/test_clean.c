@@ -172,16 +172,6 @@ START_TEST(many_small_lives)
 }
 END_TEST
 
-typedef struct {
-    mlkv_slice key, value;
-} record;
-
-static int put_rule(op *o, void *context)
-{
-    const record *self = context;
-    return op_put(o, self->key, self->value);
-}
-
 /* Records that make no sense are passed over, or go; they never stop the cleaner. */
 START_TEST(hostile_records)
 {
@@ -200,7 +190,7 @@ START_TEST(hostile_records)
                         {TEXT("G\0\0\0\0\0\1\0\6"), TEXT("\6")},
                         {TEXT("T\0\0\0\0\0\1\0\6x"), TEXT("short")}};
     for (size_t i = 0; i < sizeof records / sizeof *records; i++)
-        OK(op_write(db, put_rule, &records[i]));
+        OK(op_write(db, put_record, &records[i]));
     make_hash(db, TEXT("living"), 10, 0);
     clean_all(db);
     ck_assert_uint_eq(count_records(db, "G"), 6);

@@ -113,16 +113,6 @@ START_TEST(expiry)
 }
 END_TEST
 
-typedef struct {
-    mlkv_slice key, value;
-} record;
-
-static int put_rule(op *o, void *context)
-{
-    const record *self = context;
-    return op_put(o, self->key, self->value);
-}
-
 /* Bytes that no library wrote are an error, never a crash, and name what is wrong. */
 START_TEST(hostile_records)
 {
@@ -141,13 +131,13 @@ START_TEST(hostile_records)
         TEXT("\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1zzzz")};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         record bad = {TEXT("Kk"), values[i]};
-        OK(op_write(db, put_rule, &bad));
+        OK(op_write(db, put_record, &bad));
         MUST(MLKV_E_CORRUPT, mlkv_string_get(db, TEXT("k"), &value));
         ck_assert_str_ne(mlkv_error_detail(), "");
         ck_assert_int_lt(mlkv_string_add(db, TEXT("k"), 1, NULL), 0);
     }
     record counter = {TEXT("Ckeys"), TEXT("short")};
-    OK(op_write(db, put_rule, &counter));
+    OK(op_write(db, put_record, &counter));
     MUST(MLKV_E_CORRUPT, mlkv_key_count(db, &count));
     MUST(MLKV_E_CORRUPT, mlkv_string_set(db, TEXT("new"), TEXT("v"), MLKV_SET_ALWAYS));
     MUST(MLKV_ABSENT, mlkv_string_get(db, TEXT("new"), &value));
@@ -171,7 +161,7 @@ START_TEST(colliding_long_names_are_refused)
     layout_write_header(&header, bytes + 604);
     bytes[4 + 600 + LAYOUT_KEY_HEADER_SIZE] = CELL_RAW;
     record collision = {record_key_slice(&key), slice_of(bytes, sizeof bytes)};
-    OK(op_write(db, put_rule, &collision));
+    OK(op_write(db, put_record, &collision));
     MUST(MLKV_E_CORRUPT, mlkv_string_get(db, name, &value));
     ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "digest"));
     MUST(MLKV_E_CORRUPT, mlkv_string_set(db, name, TEXT("v"), MLKV_SET_ALWAYS));

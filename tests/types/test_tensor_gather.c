@@ -208,16 +208,6 @@ START_TEST(test_refused)
 }
 END_TEST
 
-typedef struct {
-    mlkv_slice key, value;
-} record;
-
-static int put_rule(op *o, void *context)
-{
-    const record *self = context;
-    return op_put(o, self->key, self->value);
-}
-
 /* Damage is found where bytes are decoded, and the tensor named. */
 START_TEST(test_damage)
 {
@@ -245,7 +235,7 @@ START_TEST(test_damage)
     scan_close(walk);
     ck_assert_uint_ne(((unsigned char *)value.data)[TENSOR_CHUNK_HEAD_SIZE], CELL_RAW);
     ((unsigned char *)value.data)[0] ^= 1; /* its checksum */
-    OK(op_write(db, put_rule, &(record){record_key_slice(&key), slice_of_buffer(&value)}));
+    OK(op_write(db, put_record, &(record){record_key_slice(&key), slice_of_buffer(&value)}));
     MUST(MLKV_E_CORRUPT, mlkv_tensor_gather(db, TEXT("t"), &row, 1, got, 16));
     ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "tensor 't'"));
     free(value.data);
