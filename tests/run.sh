@@ -20,7 +20,8 @@
 #   fuzz        libFuzzer with both sanitizers, a minute for each target of tests/fuzz, beginning with its corpus
 #   coverage    a build that counts: a table of what of lib/ the tests reach, which must not be less than the floor below
 # A default run takes python, install, subproject and oracle beside model, tidy and server, which use one core each. --long adds: fullmodel,
-# and broken: each rule broken in the code, once in each way of tests/broken, which a test must notice.
+# broken: each rule broken in the code, once in each way of tests/broken, which a test must notice; and long: what the Check programs try
+# with MLKV_LONG=1, each byte and five million elements, and millions of commands beside redis-server, for hours.
 # On two idle cores a default run takes about 20 minutes, and builds about 200 MB in build-* folders.
 # Environment: MLKV_BUILD_ROOT, where the build folders go (default: the checkout); MLKV_TORTURE_ROUNDS, rounds of the crash tests;
 # MLKV_FUZZ_SECONDS, for each target (default 60); MLKV_FUZZ_SEED (default 1).
@@ -41,7 +42,7 @@ lane_1='python install subproject oracle'
 lane_2='model tidy server'
 last_stages='clang asan tsan valgrind fuzz coverage'
 default_stages="$first_stages $lane_1 $lane_2 $last_stages"
-long_stages='fullmodel broken'
+long_stages='fullmodel broken long'
 # Per cent of the lines and of the branches of lib/ that a run reaches at least. It reached 94 and 81 on 2026-11-21.
 coverage_floor='90 76'
 stages=
@@ -362,6 +363,12 @@ stage_broken()
     add_tally "$work/tally"
 }
 
+stage_long()
+{
+    test_build && MLKV_LONG=1 programs test --timeout-multiplier 0
+    release && MLKV_LIBRARY=$root/build-release/lib/libmlkv.so script sh tests/oracle/run.sh long
+}
+
 # Only the test's own process is asked for leaks (tests/harness.h): what it forks leaves in the middle of a test.
 stage_valgrind()
 {
@@ -439,7 +446,7 @@ groups='build test'
 for stage in $stages; do
     case $stage in
     *model) groups="$groups model" ;;
-    python | oracle | server) groups="$groups server" ;;
+    python | oracle | server | long) groups="$groups server" ;;
     format | cppcheck | tidy | clang | valgrind | fuzz) groups="$groups analysis" ;;
     esac
 done

@@ -17,6 +17,9 @@
 
 MLKV_BEGIN_DECLS
 
+/* Whether calls wait on this view: 1 for a live one; 0 for a transaction, a snapshot, NULL. Cost: none. Since 0.1. */
+MLKV_API int mlkv_view_waits(const mlkv *view);
+
 /* mlkv_list_pop_first, waiting until one of the keys has an element. Returns MLKV_OK; MLKV_ABSENT: the time is over; MLKV_E_TYPE: the
  * first of the keys that exists is no list. Mirrors BLPOP, BRPOP, BLMPOP. Since 0.1. */
 MLKV_API int mlkv_list_pop_wait(mlkv *view, const mlkv_slice *keys, size_t n, mlkv_list_end end,

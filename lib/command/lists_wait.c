@@ -6,8 +6,6 @@
  */
 #include "command/lists.h"
 
-#include "base/clock.h"
-
 /* --- pops --- */
 
 static int pop_wait(call *c, mlkv_list_end end)
@@ -58,22 +56,15 @@ int command_blmpop(call *c)
 
 /* --- moves --- */
 
-/* Whether a call that found nothing can have waited since then: one that waits stays for its whole time. */
-static bool has_waited(uint64_t begun_ns, int64_t timeout_ms)
-{
-    return timeout_ms >= 0 && (clock_monotonic_ns() - begun_ns) / 1000000 >= (uint64_t)timeout_ms;
-}
-
 static int move_wait(call *c, mlkv_list_end from, mlkv_list_end to, size_t timeout_at)
 {
     int64_t timeout_ms = 0;
     int result = call_timeout(c, timeout_at, &timeout_ms);
     if (result != 0)
         return result;
-    uint64_t begun_ns = clock_monotonic_ns();
     result = mlkv_list_move_wait(c->view, c->words[1], c->words[2], from, to, timeout_ms,
                                  &c->reply->value);
-    if (result != MLKV_ABSENT || !has_waited(begun_ns, timeout_ms))
+    if (result != MLKV_ABSENT || !mlkv_view_waits(c->view)) /* where Redis waits it says no array */
         return call_answer_value(c, result);
     reply_nil_array(c->reply);
     return 0;

@@ -108,6 +108,11 @@ static int try_pop(mlkv *view, void *context)
                                call->values);
 }
 
+int mlkv_view_waits(const mlkv *view)
+{
+    return view != NULL && op_watch_possible(view);
+}
+
 int mlkv_list_pop_wait(mlkv *view, const mlkv_slice *keys, size_t n, mlkv_list_end end,
                        uint64_t count, int64_t timeout_ms, size_t *ret_which, mlkv_rows *ret_values)
 {

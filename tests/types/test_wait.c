@@ -81,8 +81,11 @@ START_TEST(what_is_there_needs_no_wait)
     OK(mlkv_begin(db, &transaction)); /* nobody else can write: at once */
     MUST(MLKV_ABSENT,
          mlkv_list_pop_wait(transaction, &key, 1, MLKV_LIST_LEFT, 1, -1, &which, &values));
+    ck_assert(mlkv_view_waits(db) == 1 && mlkv_view_waits(transaction) == 0 &&
+              mlkv_view_waits(NULL) == 0);
     OK(mlkv_abort(transaction));
     OK(mlkv_snapshot(db, &snapshot));
+    ck_assert_int_eq(mlkv_view_waits(snapshot), 0);
     MUST(MLKV_E_READONLY,
          mlkv_list_pop_wait(snapshot, &key, 1, MLKV_LIST_LEFT, 1, -1, &which, &values));
     OK(mlkv_close(snapshot));
