@@ -117,8 +117,8 @@ static int answer_change(call *c, int result)
 
 int command_tensor_set(call *c)
 {
-    mlkv_tensor tensor;
-    mlkv_slice data;
+    mlkv_tensor tensor = {0};
+    mlkv_slice data = {0};
     int result = read_tensor(c, 2, &tensor, &data);
     if (result != 0)
         return result;
@@ -128,8 +128,8 @@ int command_tensor_set(call *c)
 int command_tensor_add(call *c)
 {
     double factor = 0;
-    mlkv_tensor tensor;
-    mlkv_slice data;
+    mlkv_tensor tensor = {0};
+    mlkv_slice data = {0};
     int result = call_double(c, 2, &factor);
     if (result == 0)
         result = read_tensor(c, 3, &tensor, &data);
@@ -193,7 +193,7 @@ static void reply_named(call *c, const char *name, uint64_t value)
 
 int command_tensor_info(call *c)
 {
-    mlkv_tensor_info info;
+    mlkv_tensor_info info = {.size = sizeof info};
     int result = describe(c, c->view, &info);
     if (result != 0)
         return result < 0 ? result : 0;
@@ -256,7 +256,7 @@ static int read_whole(call *c, mlkv_tensor_info *info)
 
 static int answer_form(call *c)
 {
-    mlkv_tensor_info info;
+    mlkv_tensor_info info = {.size = sizeof info};
     int result = describe(c, c->view, &info);
     if (result != 0)
         return result < 0 ? result : 0;
@@ -267,7 +267,7 @@ static int answer_form(call *c)
 
 int command_tensor_get(call *c)
 {
-    mlkv_tensor_info info;
+    mlkv_tensor_info info = {.size = sizeof info};
     bool form = false, blob = false;
     for (size_t i = 2; i < c->count; i++)
         if (call_is(c, i, "META"))
@@ -294,7 +294,7 @@ int command_tensor_get(call *c)
 static int get_rows(call *c, uint64_t first, uint64_t count)
 {
     mlkv_buffer *value = &c->reply->value;
-    mlkv_tensor_info info;
+    mlkv_tensor_info info = {.size = sizeof info};
     int result = describe(c, c->view, &info);
     if (result != 0)
         return result;

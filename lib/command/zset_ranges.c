@@ -30,7 +30,10 @@ static int not_a_name(call *c)
 
 static char first_byte(mlkv_slice word)
 {
-    return word.size == 0 ? (char)0 : *(const char *)word.data;
+    char first = '\0';
+    if (word.size > 0)
+        first = *(const char *)word.data;
+    return first;
 }
 
 static mlkv_slice behind_first(mlkv_slice word)

@@ -1,5 +1,5 @@
-/* cursor.c - walking over keys, fields, members or a list's elements, in the order of their record keys, as of the moment of the
- * cursor's opening.
+/* cursor.c - walking over keys (all, or those that are tensors), fields, members or a list's elements, in the order of their record
+ * keys, as of the moment of the cursor's opening. A tensor is described from its key's record, which is all that is read of it.
  *
  * A cursor owns a scan (view/op.h), which holds a snapshot of its own: no lock is held between calls, and nothing that others
  * write shows. What
@@ -30,6 +30,7 @@
 #include "types/element.h"
 #include "types/entry.h"
 #include "types/number.h"
+#include "types/tensor.h"
 #include "types/zset.h"
 
 #include <stdlib.h>
@@ -51,10 +52,17 @@ struct mlkv_cursor {
     mlkv_buffer prefix; /* of names */
     mlkv_buffer value;  /* a decoded one; of a list: the element, which is the name */
     char score[NUMBER_TEXT_MAX];
+    mlkv_tensor_info info; /* of the tensor returned last */
     bool stands; /* position is set */
     size_t position_size;
     unsigned char position[RECORD_KEY_SIZE_MAX]; /* record key without its head */
 };
+
+/* Whether it walks over K records; any other kind walks over the elements of one key. */
+static bool is_of_keys(int kind)
+{
+    return kind == MLKV_SCAN_KEYS || kind == MLKV_SCAN_TENSORS;
+}
 
 /* --- opening --- */
 
@@ -94,19 +102,18 @@ static int check_query(const mlkv_query *query)
         result = check_size(query);
     if (result != MLKV_OK)
         return result;
-    if (query->kind < MLKV_SCAN_KEYS || query->kind > MLKV_SCAN_ZSET)
+    if (query->kind < MLKV_SCAN_KEYS || query->kind > MLKV_SCAN_TENSORS)
         return error_set(MLKV_E_ARGUMENT, "query->kind %d is unknown", (int)query->kind);
     if (query->reserved != 0)
         return error_set(MLKV_E_ARGUMENT, "query->reserved is %u, not 0", query->reserved);
-    result = query->kind == MLKV_SCAN_KEYS ? MLKV_OK : argument_slice(query->key, "query->key");
+    result = is_of_keys(query->kind) ? MLKV_OK : argument_slice(query->key, "query->key");
     if (result == MLKV_OK)
         result = argument_slice(query->prefix, "query->prefix");
     if (result == MLKV_OK)
         result = argument_slice(query->token, "query->token");
     return result != MLKV_OK
                ? result
-               : check_token(query,
-                             query->kind == MLKV_SCAN_KEYS ? KEY_HEAD_SIZE : ELEMENT_HEAD_SIZE);
+               : check_token(query, is_of_keys(query->kind) ? KEY_HEAD_SIZE : ELEMENT_HEAD_SIZE);
 }
 
 typedef struct {
@@ -124,16 +131,17 @@ static const char class_of_kind[] = {[MLKV_SCAN_KEYS] = RECORD_KEY,
                                      [MLKV_SCAN_HASH] = RECORD_ELEMENT,
                                      [MLKV_SCAN_SET] = RECORD_ELEMENT,
                                      [MLKV_SCAN_LIST] = RECORD_LIST,
-                                     [MLKV_SCAN_ZSET] = RECORD_ELEMENT};
+                                     [MLKV_SCAN_ZSET] = RECORD_ELEMENT,
+                                     [MLKV_SCAN_TENSORS] = RECORD_KEY};
 
 static int lookup_rule(op *o, void *context)
 {
     lookup_call *call = context;
     entry found;
     call->now_ms = op_now_ms(o);
-    if (call->query->kind == MLKV_SCAN_KEYS)
+    if (is_of_keys(call->query->kind))
         op_saw_expired(o, call->now_ms); /* what was due by then will be left out */
-    call->exists = call->query->kind == MLKV_SCAN_KEYS;
+    call->exists = is_of_keys(call->query->kind);
     call->id = 0;
     if (call->exists)
         return MLKV_OK;
@@ -171,9 +179,9 @@ static int open_stable(mlkv_cursor *self, mlkv *view, const mlkv_query *query)
     self->now_ms = before.now_ms;
     for (int i = 0; i < OPEN_MAX && result == MLKV_OK && before.exists; i++) {
         result = open_walk(self, view, query, before.id);
-        if (result == MLKV_OK && query->kind != MLKV_SCAN_KEYS)
+        if (result == MLKV_OK && !is_of_keys(query->kind))
             result = op_read(view, lookup_rule, &after);
-        if (result != MLKV_OK || query->kind == MLKV_SCAN_KEYS ||
+        if (result != MLKV_OK || is_of_keys(query->kind) ||
             (after.exists && after.id == before.id))
             return result;
         scan_close(self->walk);
@@ -199,7 +207,7 @@ int mlkv_cursor_open(mlkv *view, const mlkv_query *query, mlkv_cursor **ret_curs
     if (self == NULL)
         return error_set_memory("a cursor");
     self->kind = query->kind;
-    self->head_size = query->kind == MLKV_SCAN_KEYS ? KEY_HEAD_SIZE : ELEMENT_HEAD_SIZE;
+    self->head_size = is_of_keys(query->kind) ? KEY_HEAD_SIZE : ELEMENT_HEAD_SIZE;
     if (query->token.size != 0) {
         self->stands = true;
         self->position_size = query->token.size - TOKEN_HEAD_SIZE;
@@ -229,10 +237,39 @@ static int decode(mlkv_cursor *self, mlkv_slice cell, mlkv_slice *ret_value)
     return result;
 }
 
-/* The value of a record that is to be returned. MLKV_ABSENT: a key or a field whose time is over. */
-static int value_of(mlkv_cursor *self, mlkv_slice rest, mlkv_slice *ret_value)
+/* What is said of a key. MLKV_ABSENT: its time is over, or tensors are looked for and it is none. */
+static int value_of_key(mlkv_cursor *self, mlkv_slice name, mlkv_slice rest, mlkv_slice *ret_value)
 {
     key_header header;
+    tensor_form form;
+    int result = layout_read_header(rest, &header, &rest);
+    if (result == MLKV_OK)
+        result = layout_read_fields(&header, &rest);
+    if (result != MLKV_OK)
+        return result;
+    if (header.expiry_ms != 0 && header.expiry_ms <= self->now_ms)
+        return MLKV_ABSENT;
+    if (header.fields_expire && header.expiring == header.count &&
+        header.last_ms <= self->now_ms) /* all fields of a hash have expired */
+        return MLKV_ABSENT;
+    if (self->kind == MLKV_SCAN_KEYS) {
+        *ret_value = slice_of_text(mlkv_type_name((mlkv_type)header.type));
+        return MLKV_OK;
+    }
+    if (header.type != TYPE_TENSOR)
+        return MLKV_ABSENT;
+    result = tensor_read_own(name, &header, rest, &form);
+    if (result == MLKV_OK)
+        tensor_describe(&form, &self->info);
+    *ret_value = slice_of(&self->info, sizeof self->info);
+    return result;
+}
+
+/* The value of a record that is to be returned. MLKV_ABSENT: it is passed over. */
+static int value_of(mlkv_cursor *self, mlkv_slice name, mlkv_slice rest, mlkv_slice *ret_value)
+{
+    if (is_of_keys(self->kind))
+        return value_of_key(self, name, rest, ret_value);
     if (self->kind == MLKV_SCAN_SET) {
         *ret_value = slice_of("", 0);
         return MLKV_OK;
@@ -242,19 +279,6 @@ static int value_of(mlkv_cursor *self, mlkv_slice rest, mlkv_slice *ret_value)
         int result = zset_score(rest, &score);
         if (result == MLKV_OK)
             *ret_value = slice_of(self->score, number_format(score, self->score));
-        return result;
-    }
-    if (self->kind == MLKV_SCAN_KEYS) {
-        int result = layout_read_header(rest, &header, &rest);
-        if (result == MLKV_OK)
-            result = layout_read_fields(&header, &rest);
-        if (result == MLKV_OK && header.expiry_ms != 0 && header.expiry_ms <= self->now_ms)
-            return MLKV_ABSENT;
-        if (result == MLKV_OK && header.fields_expire && header.expiring == header.count &&
-            header.last_ms <= self->now_ms) /* all fields of a hash have expired */
-            return MLKV_ABSENT;
-        *ret_value =
-            result == MLKV_OK ? slice_of_text(mlkv_type_name((mlkv_type)header.type)) : rest;
         return result;
     }
     int64_t at_ms; /* of a hash's field */
@@ -279,7 +303,7 @@ static int read_record(mlkv_cursor *self, mlkv_slice key, mlkv_slice stored, mlk
         return result;
     if (!slice_starts_with(*ret_name, slice_of_buffer(&self->prefix)))
         return MLKV_ABSENT;
-    return self->kind == MLKV_SCAN_LIST ? MLKV_OK : value_of(self, rest, ret_value);
+    return self->kind == MLKV_SCAN_LIST ? MLKV_OK : value_of(self, *ret_name, rest, ret_value);
 }
 
 int mlkv_cursor_next(mlkv_cursor *cursor, mlkv_slice *ret_name, mlkv_slice *ret_value)

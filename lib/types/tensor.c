@@ -14,18 +14,25 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+int tensor_read_own(mlkv_slice name, const key_header *header, mlkv_slice rest,
+                    tensor_form *ret_form)
+{
+    int result = tensor_form_read(rest, ret_form);
+    if (result == MLKV_E_CORRUPT)
+        return error_set(result, "tensor '%s': %s", error_quote(name.data, name.size),
+                         mlkv_error_detail());
+    if (result == MLKV_OK && header->count != ret_form->chunks)
+        result = error_set(MLKV_E_CORRUPT, "tensor '%s' counts %llu chunks, its shape needs %llu",
+                           error_quote(name.data, name.size), (unsigned long long)header->count,
+                           (unsigned long long)ret_form->chunks);
+    return result;
+}
+
 int tensor_open(op *o, mlkv_slice key, entry *ret_entry, tensor_form *ret_form)
 {
     int result = entry_open(o, key, TYPE_TENSOR, ret_entry);
-    if (result != MLKV_OK)
-        return result;
-    result = tensor_form_read(ret_entry->rest, ret_form);
-    if (result == MLKV_OK && ret_entry->header.count != ret_form->chunks)
-        result =
-            error_set(MLKV_E_CORRUPT, "tensor '%s' counts %llu chunks, its shape needs %llu",
-                      error_quote(key.data, key.size), (unsigned long long)ret_entry->header.count,
-                      (unsigned long long)ret_form->chunks);
-    return result;
+    return result != MLKV_OK ? result
+                             : tensor_read_own(key, &ret_entry->header, ret_entry->rest, ret_form);
 }
 
 int tensor_store(op *o, entry *self, const tensor_form *form)
@@ -45,6 +52,27 @@ int tensor_check_arguments(mlkv *view, mlkv_slice key)
     return MLKV_OK;
 }
 
+void tensor_describe(const tensor_form *form, mlkv_tensor_info *ret_info)
+{
+    *ret_info = (mlkv_tensor_info){.size = sizeof *ret_info,
+                                   .tensor = form->tensor,
+                                   .raw_bytes = form->raw_bytes,
+                                   .stored_bytes = form->stored_bytes,
+                                   .rows = form->rows,
+                                   .row_bytes = form->row_bytes,
+                                   .chunk_rows = form->chunk_rows,
+                                   .chunks = form->chunks,
+                                   .version = form->version};
+}
+
+int tensor_check_info(const mlkv_tensor_info *info)
+{
+    if (info == NULL || info->size != sizeof *info)
+        return error_set(MLKV_E_ARGUMENT,
+                         "the size of the mlkv_tensor_info is not one that this library knows");
+    return MLKV_OK;
+}
+
 typedef struct {
     mlkv_slice key;
     tensor_form form;
@@ -60,23 +88,13 @@ static int describe(op *o, void *context)
 int mlkv_tensor_get_info(mlkv *view, mlkv_slice key, mlkv_tensor_info *ret_info)
 {
     int result = tensor_check_arguments(view, key);
+    if (result == MLKV_OK)
+        result = tensor_check_info(ret_info);
     if (result != MLKV_OK)
         return result;
-    if (ret_info == NULL || ret_info->size != sizeof *ret_info)
-        return error_set(MLKV_E_ARGUMENT,
-                         "the size of the mlkv_tensor_info is not one that this library knows");
     describing self = {.key = key};
     result = op_read(view, describe, &self);
-    if (result != MLKV_OK)
-        return result;
-    *ret_info = (mlkv_tensor_info){.size = sizeof *ret_info,
-                                   .tensor = self.form.tensor,
-                                   .raw_bytes = self.form.raw_bytes,
-                                   .stored_bytes = self.form.stored_bytes,
-                                   .rows = self.form.rows,
-                                   .row_bytes = self.form.row_bytes,
-                                   .chunk_rows = self.form.chunk_rows,
-                                   .chunks = self.form.chunks,
-                                   .version = self.form.version};
-    return MLKV_OK;
+    if (result == MLKV_OK)
+        tensor_describe(&self.form, ret_info);
+    return result;
 }

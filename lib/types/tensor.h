@@ -76,11 +76,17 @@ int tensor_check_rows(mlkv_slice key, const tensor_form *form, uint64_t first, u
                       size_t size);
 
 /* --- tensor.c --- */
+/* The form from a K record's own part, which must agree with the header. MLKV_E_CORRUPT names the tensor. */
+int tensor_read_own(mlkv_slice name, const key_header *header, mlkv_slice rest,
+                    tensor_form *ret_form);
+/* What callers are told of a form. */
+void tensor_describe(const tensor_form *form, mlkv_tensor_info *ret_info);
 /* entry_open for a tensor, and its form. */
 int tensor_open(op *o, mlkv_slice key, entry *ret_entry, tensor_form *ret_form);
 /* entry_store with the form's descriptor; the header's count becomes the number of chunks. */
 int tensor_store(op *o, entry *self, const tensor_form *form);
 int tensor_check_arguments(mlkv *view, mlkv_slice key);
+int tensor_check_info(const mlkv_tensor_info *info);
 
 /* --- tensor_chunk.c --- */
 typedef struct {

@@ -257,6 +257,12 @@ static int read_options(const mlkv_tensor_options *options, size_t *ret_chunk_by
 int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
                     const mlkv_tensor_options *options)
 {
+    return mlkv_tensor_put_counted(view, key, tensor, data, options, NULL);
+}
+
+int mlkv_tensor_put_counted(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
+                            const mlkv_tensor_options *options, uint64_t *ret_chunks_written)
+{
     size_t chunk_bytes;
     putting self = {.key = key, .data = data};
     int result = tensor_check_arguments(view, key);
@@ -281,6 +287,8 @@ int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const
             break;
         result = result == MLKV_ABSENT ? MLKV_OK : result;
     }
+    if (result == MLKV_OK && ret_chunks_written != NULL)
+        *ret_chunks_written = self.prepared.count;
     put_done(view, &self);
     return result;
 }

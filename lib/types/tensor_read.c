@@ -1,5 +1,5 @@
-/* tensor_read.c - a tensor's rows into the caller's memory, and the pass over many chunks of one
- * state that gathering is, too.
+/* tensor_read.c - a tensor's rows into the caller's memory, or into memory that is allocated for them,
+ * and the pass over many chunks of one state that gathering is, too.
  *
  * A read of up to GROUP_BYTES is one operation. A larger one is several, each of which opens the
  * key again: id and version are the same in all of them, so all chunks are of one state (every
@@ -8,15 +8,25 @@
  * to other keys never disturb a long read.
  *
  * Chunks are decoded straight into the caller's memory. State: one `reading` a call. Locks: none.
+ *
+ * Memory is allocated between two passes, never in one: the allocator may be the caller's, and a rule
+ * may run under the writer lock. So each state that a pass meets is compared with what was allocated;
+ * if it needs more, the pass ends, and the next one begins with new memory. From the second time on a
+ * quarter more is asked for: so a tensor that grows all the time is overtaken, and memory that is
+ * enough is kept, so that one that shrinks and grows again costs nothing. The form that is returned is
+ * that of the pass that read the data.
  */
 #include "types/tensor.h"
 
 #include "base/bytes.h"
 #include "base/error.h"
 
+#include <stdlib.h>
+
 enum {
     GROUP_BYTES = 4 << 20, /* read as of one moment by the view itself: about a millisecond */
     RESTARTS_MAX = 4,
+    TENSOR_ALIGNMENT = 64, /* a cache line, and the widest vector: what numpy and DLPack's users like best */
 };
 
 static int pass_rule(op *o, void *context)
@@ -64,6 +74,9 @@ typedef struct {
     uint64_t first, count; /* rows */
     unsigned char *data;
     size_t size;
+    tensor_form form; /* of read_allocated: the state that the pass met, and, if that does not go into
+                         data, how much it needs (else 0) */
+    size_t wanted;
 } reading;
 
 static int read_chunks(op *o, reading *self, const tensor_form *form)
@@ -128,4 +141,91 @@ int mlkv_tensor_read_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t c
                     .data = data,
                     .size = size};
     return read_checked(view, &self);
+}
+
+/* --- into memory that is allocated --- */
+
+static void *allocate_aligned(void *context, size_t bytes)
+{
+    (void)context;
+    size_t padding = (TENSOR_ALIGNMENT - bytes % TENSOR_ALIGNMENT) % TENSOR_ALIGNMENT;
+    return aligned_alloc(TENSOR_ALIGNMENT, bytes + padding);
+}
+
+static void release_aligned(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+static const mlkv_allocator allocator_default = {
+    .size = sizeof allocator_default, .allocate = allocate_aligned, .release = release_aligned};
+
+static int allocated_step(op *o, tensor_pass *pass, const tensor_form *form)
+{
+    reading *self = (reading *)pass;
+    self->form = *form;
+    self->count = form->rows;
+    self->wanted = form->raw_bytes > self->size ? (size_t)form->raw_bytes : 0;
+    if (self->wanted == 0)
+        return read_chunks(o, self, form);
+    pass->done = true; /* there is nowhere to read it to */
+    return MLKV_OK;
+}
+
+static void release(reading *self, const mlkv_allocator *allocator)
+{
+    if (self->data != NULL && allocator->release != NULL)
+        allocator->release(allocator->context, self->data);
+    self->data = NULL;
+    self->size = 0;
+}
+
+/* On failure data is what is to be released. */
+static int read_allocated(mlkv *view, mlkv_slice key, reading *self, const mlkv_allocator *allocator)
+{
+    for (size_t more = 0;;) {
+        self->pass = (tensor_pass){.key = key, .step = allocated_step};
+        int result = tensor_pass_run(view, &self->pass);
+        if (result != MLKV_OK || self->wanted == 0)
+            return result;
+        release(self, allocator);
+        size_t size = self->wanted + more; /* both are below 2^62 */
+        self->data = allocator->allocate(allocator->context, size);
+        if (self->data == NULL)
+            return error_set(MLKV_E_MEMORY, "no %zu bytes for tensor '%s', which is %s", size,
+                             error_quote(key.data, key.size), tensor_text(&self->form.tensor));
+        self->size = size;
+        more = size / 4;
+    }
+}
+
+int mlkv_tensor_get_allocated(mlkv *view, mlkv_slice key, const mlkv_allocator *allocator,
+                              mlkv_tensor_info *ret_info, void **ret_data)
+{
+    reading self = {.size = 0};
+    int result = tensor_check_arguments(view, key);
+    if (result == MLKV_OK)
+        result = tensor_check_info(ret_info);
+    if (result == MLKV_OK && ret_data == NULL)
+        result = error_set(MLKV_E_ARGUMENT, "ret_data is NULL");
+    if (result == MLKV_OK && allocator != NULL &&
+        (allocator->size != sizeof *allocator || allocator->allocate == NULL))
+        result = error_set(MLKV_E_ARGUMENT, "the mlkv_allocator has %s",
+                           allocator->size != sizeof *allocator
+                               ? "a size that this library does not know"
+                               : "no allocate");
+    if (result != MLKV_OK)
+        return result;
+    if (allocator == NULL)
+        allocator = &allocator_default;
+    result = read_allocated(view, key, &self, allocator);
+    chunk_scratch_trim();
+    if (result != MLKV_OK || self.form.raw_bytes == 0)
+        release(&self, allocator);
+    if (result != MLKV_OK)
+        return result;
+    tensor_describe(&self.form, ret_info);
+    *ret_data = self.data;
+    return MLKV_OK;
 }
