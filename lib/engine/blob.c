@@ -195,7 +195,7 @@ int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, s
         size_t part = raw_size - skip < size ? raw_size - skip : size;
         mlkv_slice stored;
         blob_key(blob->id, piece, key);
-        result = store_read_get(read, slice_of(key, sizeof key), &stored);
+        result = store_read_get_lasting(read, slice_of(key, sizeof key), &stored);
         if (result == MLKV_OK && part == raw_size) {
             result = blob_piece_decode(blob->id, piece, stored, out, raw_size);
         } else if (result == MLKV_OK) {
@@ -230,7 +230,7 @@ static int open_at(store_read *read, const cell_blob *blob, uint32_t number, ope
         blob->size - start < blob->piece_size ? (size_t)(blob->size - start) : blob->piece_size;
     self->known = false;
     blob_key(blob->id, number, key);
-    int result = store_read_get(read, slice_of(key, sizeof key), &stored);
+    int result = store_read_get_lasting(read, slice_of(key, sizeof key), &stored);
     if (result != MLKV_OK)
         return result;
     result = blob_piece_borrow(blob->id, number, stored, raw_size, &self->raw);

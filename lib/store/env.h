@@ -58,6 +58,8 @@ typedef struct {
     _Alignas(CACHE_LINE) _Atomic(store_read *) idle;
 } store_slot;
 
+enum { SEALS_SEEN = 1 << 14 }; /* a power of two; 64 KiB */
+
 struct store {
     store_slot slots[POOL_SLOTS];
     pthread_mutex_t lock; /* guards idle_list; idle_count is also looked at without it */
@@ -67,7 +69,8 @@ struct store {
     MDB_dbi dbi;
     size_t page_size;
     bool read_only;
-    store_gate gate; /* enter is NULL: none */
+    store_gate gate;                         /* enter is NULL: none */
+    _Atomic uint32_t seals_seen[SEALS_SEEN]; /* by the keys' hashes: parts of them; 0: none */
     store *next_abandoned;
 };
 

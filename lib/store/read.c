@@ -12,7 +12,8 @@
  * 1. A transaction is in one slot, or in the list, or out, or gone: it moves by an exchange of a
  *    pointer or under the lock.
  * 2. Idle ones hold no snapshot, so they keep no pages from reuse.
- * 3. A slot of lock.mdb that LMDB says is not ours any more (MDB_BAD_RSLOT: another process took
+ * 3. Of a lasting record the seal was looked at by this process, with this key and in this store.
+ * 4. A slot of lock.mdb that LMDB says is not ours any more (MDB_BAD_RSLOT: another process took
  *    us for dead) is never written to again: its transaction is given up, not aborted.
  *
  * After a process died between writing LMDB's meta page and the number in lock.mdb that tells
@@ -304,18 +305,44 @@ int store_read_identity(store_read *read, store_identity *ret_identity)
     return store_fetch_identity(read->owner, read->txn, ret_identity);
 }
 
-int store_read_get(store_read *read, mlkv_slice key, mlkv_slice *ret_value)
+/* A record as LMDB has it, with its seal. */
+static int get_sealed(store_read *read, mlkv_slice key, MDB_val *ret_stored)
 {
     if (key.size == 0 || key.size > RECORD_KEY_SIZE_MAX)
         return MLKV_ABSENT;
-    MDB_val name = store_val(key), stored;
-    int code = mdb_get(read->txn, read->owner->dbi, &name, &stored);
+    MDB_val name = store_val(key);
+    int code = mdb_get(read->txn, read->owner->dbi, &name, ret_stored);
     if (code == MDB_NOTFOUND)
         return MLKV_ABSENT;
     if (code != 0)
         return store_error(code, "reading a record");
-    int result = bound_value(read->owner, key, &stored);
+    return bound_value(read->owner, key, ret_stored);
+}
+
+int store_read_get(store_read *read, mlkv_slice key, mlkv_slice *ret_value)
+{
+    MDB_val stored;
+    int result = get_sealed(read, key, &stored);
     return result != 0 ? result : store_unseal(key, &stored, ret_value);
+}
+
+int store_read_get_lasting(store_read *read, mlkv_slice key, mlkv_slice *ret_value)
+{
+    MDB_val stored;
+    int result = get_sealed(read, key, &stored);
+    if (result != 0)
+        return result;
+    uint64_t hash = hash_key(key.data, key.size);
+    uint32_t mark = (uint32_t)(hash >> 32) | 1;
+    _Atomic uint32_t *seen = &read->owner->seals_seen[hash & (SEALS_SEEN - 1)];
+    if (atomic_load_explicit(seen, memory_order_relaxed) == mark && stored.mv_size >= SEAL_SIZE) {
+        *ret_value = slice_of(stored.mv_data, stored.mv_size - SEAL_SIZE);
+        return 0;
+    }
+    result = store_unseal(key, &stored, ret_value);
+    if (result == 0)
+        atomic_store_explicit(seen, mark, memory_order_relaxed);
+    return result;
 }
 
 int store_cursor_open(store_read *read, store_cursor **ret_cursor)

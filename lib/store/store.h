@@ -65,6 +65,9 @@ int store_read_position(store_read *read, store_position *ret_position);
 int store_read_identity(store_read *read, store_identity *ret_identity);
 /* Borrowed until store_read_end. 0, MLKV_ABSENT, MLKV_E_CORRUPT. */
 int store_read_get(store_read *read, mlkv_slice key, mlkv_slice *ret_value);
+/* The same of a record that is never changed as long as it is there: its seal is looked at when this process meets it first, and is
+ * remembered of the last ones (some 10,000). For values so large that the seal would cost more than what is done with them. */
+int store_read_get_lasting(store_read *read, mlkv_slice key, mlkv_slice *ret_value);
 
 /* Walks in key order. seek: to the first key >= `key`; next: to the one after. 0, MLKV_ABSENT at
  * the end. Slices borrowed until the read ends. */

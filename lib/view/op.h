@@ -108,7 +108,7 @@ int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out);
  * the pieces concerned. */
 int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to);
 /* n parts of a blob's value, which are best in the order of their offsets: of a piece that is stored raw only the parts are copied, and the
- * store's seal is its only check; any other is decoded once for all parts that follow each other in it. */
+ * store's seal, which a process looks at once, is its only check; any other is decoded once for all parts that follow each other in it. */
 int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n);
 
 /* How values are encoded in this store (threshold, level). */

@@ -176,6 +176,8 @@ START_TEST(finds_flipped_bits)
         store_cursor *cursor = NULL;
         mlkv_slice key, value;
         OK(store_read_begin(self, &read));
+        for (int again = 0; again < 2; again++) /* what was refused is not remembered as good */
+            MUST(MLKV_E_CORRUPT, store_read_get_lasting(read, slice_of_text(flips[i].key), &value));
         MUST(MLKV_E_CORRUPT, store_read_get(read, slice_of_text(flips[i].key), &value));
         ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), flips[i].key));
         OK(store_read_get(read, TEXT("Kother"), &value));
@@ -189,6 +191,35 @@ START_TEST(finds_flipped_bits)
         store_close(self);
         harness_remove(folder);
     }
+}
+END_TEST
+
+/* A lasting record's seal is looked at once by a store, and by each that is opened; other records' always. */
+START_TEST(a_seal_is_remembered)
+{
+    const char *folder = harness_folder();
+    store *self = fresh(folder);
+    store_read *read = NULL;
+    mlkv_slice value;
+    put_one(self, TEXT("Bpiece"), TEXT("a value to find"));
+    put_one(self, TEXT("Bother"), TEXT("another value"));
+    OK(store_read_begin(self, &read));
+    MUST(MLKV_ABSENT, store_read_get_lasting(read, TEXT("Bnone"), &value));
+    OK(store_read_get_lasting(read, TEXT("Bpiece"), &value));
+    ck_assert(slice_equal(value, TEXT("a value to find")));
+    flip(folder, "a value to find", 16);
+    OK(store_read_get_lasting(read, TEXT("Bpiece"), &value));
+    MUST(MLKV_E_CORRUPT, store_read_get(read, TEXT("Bpiece"), &value));
+    flip(folder, "another value", 3); /* not met before */
+    MUST(MLKV_E_CORRUPT, store_read_get_lasting(read, TEXT("Bother"), &value));
+    store_read_end(read);
+    store_close(self);
+    OK(store_open(folder, false, false, &self));
+    OK(store_read_begin(self, &read));
+    MUST(MLKV_E_CORRUPT, store_read_get_lasting(read, TEXT("Bpiece"), &value));
+    store_read_end(read);
+    store_close(self);
+    harness_remove(folder);
 }
 END_TEST
 
@@ -457,6 +488,7 @@ int main(void)
     tcase_add_test(tcase, odd_keys_are_absent);
     tcase_add_test(tcase, cursors_walk_in_order);
     tcase_add_test(tcase, finds_flipped_bits);
+    tcase_add_test(tcase, a_seal_is_remembered);
     tcase_add_test(tcase, missing_own_records_are_corruption);
     tcase_add_test(tcase, many_snapshots_at_once);
     tcase_add_test(tcase, slots_run_out);
