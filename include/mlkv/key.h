@@ -166,6 +166,8 @@ typedef enum {
     MLKV_SCAN_LIST = 3, /* name: element; value: empty; in the order of the list */
     MLKV_SCAN_ZSET =
         4, /* name: member; value: its score as text ("3", "-1.5", "inf"); in the order of names */
+    MLKV_SCAN_TENSORS =
+        5, /* name: a key that holds a tensor; value: its mlkv_tensor_info, as in tensor.h */
 } mlkv_scan_kind;
 
 /* Zero means the default, so `mlkv_query q = {.size = sizeof q}` walks over all keys. Unknown
@@ -175,7 +177,8 @@ typedef struct {
     size_t size;       /* sizeof(mlkv_query) */
     int32_t kind;      /* mlkv_scan_kind */
     uint32_t reserved; /* 0 */
-    mlkv_slice key;    /* the hash, set, list or sorted set; ignored for MLKV_SCAN_KEYS */
+    mlkv_slice key;    /* the hash, set, list or sorted set; ignored for MLKV_SCAN_KEYS and
+                          MLKV_SCAN_TENSORS */
     mlkv_slice prefix; /* only names that start with it; of any length */
     mlkv_slice token;  /* resume after this position: from mlkv_cursor_token, of this or another
                           cursor, process or day; empty: from the  start. It holds a name, not a

@@ -53,7 +53,7 @@ struct mlkv_cursor {
     mlkv_buffer value;  /* a decoded one; of a list: the element, which is the name */
     char score[NUMBER_TEXT_MAX];
     mlkv_tensor_info info; /* of the tensor returned last */
-    bool stands; /* position is set */
+    bool stands;           /* position is set */
     size_t position_size;
     unsigned char position[RECORD_KEY_SIZE_MAX]; /* record key without its head */
 };
@@ -127,12 +127,10 @@ static const uint8_t type_of_kind[] = {[MLKV_SCAN_HASH] = TYPE_HASH,
                                        [MLKV_SCAN_SET] = TYPE_SET,
                                        [MLKV_SCAN_LIST] = TYPE_LIST,
                                        [MLKV_SCAN_ZSET] = TYPE_ZSET};
-static const char class_of_kind[] = {[MLKV_SCAN_KEYS] = RECORD_KEY,
-                                     [MLKV_SCAN_HASH] = RECORD_ELEMENT,
-                                     [MLKV_SCAN_SET] = RECORD_ELEMENT,
-                                     [MLKV_SCAN_LIST] = RECORD_LIST,
-                                     [MLKV_SCAN_ZSET] = RECORD_ELEMENT,
-                                     [MLKV_SCAN_TENSORS] = RECORD_KEY};
+static const char class_of_kind[] = {
+    [MLKV_SCAN_KEYS] = RECORD_KEY,     [MLKV_SCAN_HASH] = RECORD_ELEMENT,
+    [MLKV_SCAN_SET] = RECORD_ELEMENT,  [MLKV_SCAN_LIST] = RECORD_LIST,
+    [MLKV_SCAN_ZSET] = RECORD_ELEMENT, [MLKV_SCAN_TENSORS] = RECORD_KEY};
 
 static int lookup_rule(op *o, void *context)
 {
@@ -181,8 +179,7 @@ static int open_stable(mlkv_cursor *self, mlkv *view, const mlkv_query *query)
         result = open_walk(self, view, query, before.id);
         if (result == MLKV_OK && !is_of_keys(query->kind))
             result = op_read(view, lookup_rule, &after);
-        if (result != MLKV_OK || is_of_keys(query->kind) ||
-            (after.exists && after.id == before.id))
+        if (result != MLKV_OK || is_of_keys(query->kind) || (after.exists && after.id == before.id))
             return result;
         scan_close(self->walk);
         self->walk = NULL;

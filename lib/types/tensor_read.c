@@ -26,7 +26,7 @@
 enum {
     GROUP_BYTES = 4 << 20, /* read as of one moment by the view itself: about a millisecond */
     RESTARTS_MAX = 4,
-    TENSOR_ALIGNMENT = 64, /* a cache line, and the widest vector: what numpy and DLPack's users like best */
+    TENSOR_ALIGNMENT = 64, /* a cache line and the widest vector; as DLPack wants it */
 };
 
 static int pass_rule(op *o, void *context)
@@ -74,9 +74,8 @@ typedef struct {
     uint64_t first, count; /* rows */
     unsigned char *data;
     size_t size;
-    tensor_form form; /* of read_allocated: the state that the pass met, and, if that does not go into
-                         data, how much it needs (else 0) */
-    size_t wanted;
+    tensor_form form; /* read_allocated: the state that the pass met */
+    size_t wanted;    /* likewise: the bytes that it needs if it does not go into data, else 0 */
 } reading;
 
 static int read_chunks(op *o, reading *self, const tensor_form *form)
@@ -182,7 +181,8 @@ static void release(reading *self, const mlkv_allocator *allocator)
 }
 
 /* On failure data is what is to be released. */
-static int read_allocated(mlkv *view, mlkv_slice key, reading *self, const mlkv_allocator *allocator)
+static int read_allocated(mlkv *view, mlkv_slice key, reading *self,
+                          const mlkv_allocator *allocator)
 {
     for (size_t more = 0;;) {
         self->pass = (tensor_pass){.key = key, .step = allocated_step};

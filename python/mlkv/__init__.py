@@ -11,6 +11,7 @@ Needs nothing but the standard library and libmlkv itself; numpy and torch are u
 from . import errors
 from ._library import VERSION as __version__
 from ._locks import Lock, LockError, LockNotOwnedError
+from ._samples import Imported, Sample, Samples
 from ._salvage import SalvageReport, salvage
 from ._tensors import DTYPES, DType, TensorInfo
 from ._transfer import Transfer
@@ -26,6 +27,6 @@ __all__ = [
     "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Pipeline", "Redis", "Report",
     "Snapshot", "StrictRedis", "TensorInfo", "Transaction", "Transfer",
     "Watch", "__version__",
-    "SalvageReport", "salvage",
+    "Imported", "Sample", "Samples", "SalvageReport", "salvage",
     "errors", "exceptions", *(name for name in errors.__all__ if name not in ("CLASSES", "error_of")),
 ]  # fmt: skip

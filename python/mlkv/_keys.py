@@ -12,8 +12,9 @@ from ._view import ABSENT, View, check
 from .errors import ArgumentError
 
 SCAN_KEYS, SCAN_HASH, SCAN_SET = 0, 1, 2
+SCAN_TENSORS = 5
 _SCAN_COUNT = 1000  # entries looked at in one part of a scan: enough that opening the cursor costs little, few enough to wait for
-_NO_LIMIT = 1 << 62
+NO_LIMIT = 1 << 62
 
 
 class Scanning(View):
@@ -50,11 +51,16 @@ class Scanning(View):
     def _part(
         self, kind: int, name: Optional[Value], position: bytes, match: Optional[Value], limit: int
     ) -> Tuple[Optional[bytes], List[Tuple[bytes, bytes]]]:
-        codec = self._codec
-        prefix, expression = compile_glob(b"*" if match is None else codec.encode(match))
+        encode = self._codec.encode
+        prefix, expression = compile_glob(b"*" if match is None else encode(match))
+        return self._walk(kind, b"" if name is None else encode(name), prefix, expression, position, limit)
+
+    def _walk(
+        self, kind: int, key: bytes, prefix: bytes, expression: Any, position: bytes, limit: int
+    ) -> Tuple[Optional[bytes], List[Tuple[bytes, bytes]]]:
+        """(position after it or None at the end, names and values), of one moment, those that begin with prefix and match expression."""
         query = Query()
         query.kind = kind
-        key = b"" if name is None else codec.encode(name)
         query.key = Slice(key, len(key))
         query.prefix = Slice(prefix, len(prefix))
         query.token = Slice(position, len(position))
@@ -119,7 +125,7 @@ class KeyCommands(Scanning):
 
     def keys(self, pattern: Value = "*") -> List[Result]:
         """All keys that match, in order, as of one moment."""
-        _, found = self._part(SCAN_KEYS, None, b"", pattern, _NO_LIMIT)
+        _, found = self._part(SCAN_KEYS, None, b"", pattern, NO_LIMIT)
         return self._codec.list([name for name, _ in found])
 
     def scan(

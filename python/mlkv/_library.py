@@ -386,6 +386,7 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_dtype_size": (c_size_t, c_int),
     "mlkv_dtype_name": (c_char_p, c_int),
     "mlkv_tensor_put": (c_int, _V, Slice, POINTER(Tensor), _V, POINTER(TensorOptions)),
+    "mlkv_tensor_put_counted": (c_int, _V, Slice, POINTER(Tensor), _V, POINTER(TensorOptions), POINTER(c_uint64)),
     "mlkv_tensor_get_info": (c_int, _V, Slice, POINTER(TensorInfo)),
     "mlkv_tensor_get": (c_int, _V, Slice, _V, c_size_t),
     "mlkv_tensor_read_rows": (c_int, _V, Slice, c_uint64, c_uint64, _V, c_size_t),

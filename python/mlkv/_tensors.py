@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from . import _library
+from ._keys import NO_LIMIT, SCAN_TENSORS, Scanning
 from ._library import DIMENSIONS_MAX, library
-from ._values import Value
-from ._view import ABSENT, View, check
+from ._values import Result, Value
+from ._view import ABSENT, check
 from .errors import ArgumentError, BusyError, ShapeError
 
 _READ_AGAIN_MAX = 100  # a reader that meets a tensor of another shape each time is not reading, it is racing
@@ -118,7 +119,7 @@ def _numpy() -> Optional[ModuleType]:
         return None
 
 
-class TensorCommands(View):
+class TensorCommands(Scanning):
     def tensor_set(
         self,
         name: Value,
@@ -131,22 +132,40 @@ class TensorCommands(View):
 
         value: numpy array, torch tensor, or a contiguous buffer; dtype and shape say how to read a buffer and are not needed for the
         others. chunk_bytes: how much is read or written at once by row operations (default 256 KiB, in whole rows)."""
+        self.tensor_set_counted(name, value, dtype, shape, chunk_bytes)
+        return True
+
+    def tensor_set_counted(
+        self,
+        name: Value,
+        value: Any,
+        dtype: Any = None,
+        shape: Optional[Sequence[int]] = None,
+        chunk_bytes: int = 0,
+    ) -> int:
+        """tensor_set, and how many chunks it wrote: over a tensor of the same type, shape and chunk_bytes only those that differ, 0 if
+        none does. So a checkpoint costs what has changed since the last one."""
         array = _array(value, dtype, shape)
         options = _library.TensorOptions()
         options.chunk_bytes = chunk_bytes
-        check(library.mlkv_tensor_put(self._handle, self._codec.slice(name), _describe(array), array.address, options))
-        return True
+        count = ctypes.c_uint64()
+        key = self._codec.slice(name)
+        check(library.mlkv_tensor_put_counted(self._handle, key, _describe(array), array.address, options, count))
+        return count.value
 
     def tensor_info(self, name: Value) -> Optional[TensorInfo]:
         """Type, shape, sizes; None for an absent key."""
         info = _library.TensorInfo()
         if check(library.mlkv_tensor_get_info(self._handle, self._codec.slice(name), info)) == ABSENT:
             return None
-        tensor = info.tensor
-        return TensorInfo(
-            _BY_CODE[tensor.dtype].name, tuple(tensor.shape[: tensor.dimensions]), info.raw_bytes, info.stored_bytes, info.rows,
-            info.row_bytes, info.chunk_rows, info.chunks, info.version,
-        )  # fmt: skip
+        return _information(info)
+
+    def tensor_list(self, prefix: Value = "") -> Dict[Result, TensorInfo]:
+        """The tensors whose names begin with prefix, in the order of their names, with type, shape and sizes: all as of one moment. No
+        data is read. sum(info.stored_bytes for info in db.tensor_list("model/").values()) is what a model takes."""
+        _, found = self._walk(SCAN_TENSORS, b"", self._codec.encode(prefix), None, b"", NO_LIMIT)
+        decode = self._codec.decode
+        return {decode(name): _information(_library.TensorInfo.from_buffer_copy(value)) for name, value in found}
 
     def tensor_get(self, name: Value, as_numpy: Optional[bool] = None) -> Any:
         """The whole tensor, writable and the caller's own; None for an absent key. A numpy array if numpy is there (as_numpy=False: not
@@ -296,6 +315,14 @@ class TensorCommands(View):
         if not info.row_bytes or array.bytes % info.row_bytes:
             raise ShapeError(f"{array.bytes} bytes are no whole rows of {info.row_bytes} bytes")
         return info, array, array.bytes // info.row_bytes
+
+
+def _information(info: _library.TensorInfo) -> TensorInfo:
+    tensor = info.tensor
+    return TensorInfo(
+        _BY_CODE[tensor.dtype].name, tuple(tensor.shape[: tensor.dimensions]), info.raw_bytes, info.stored_bytes, info.rows,
+        info.row_bytes, info.chunk_rows, info.chunks, info.version,
+    )  # fmt: skip
 
 
 def _unsigned(number: int, what: str) -> int:

@@ -14,6 +14,7 @@ from ._commands import Commands
 from ._library import VERSION, library
 from ._npy import NpyCommands
 from ._safetensors import SafetensorsCommands
+from ._samples import SampleCommands
 from ._state import StateCommands
 from ._values import Codec, Pool, Value
 from ._view import Handle, check
@@ -43,7 +44,7 @@ class Report(NamedTuple):
         return not self.problems
 
 
-class _Commands(SafetensorsCommands, NpyCommands, StateCommands, Commands):
+class _Commands(SafetensorsCommands, NpyCommands, StateCommands, SampleCommands, Commands):
     """With what reads and writes files, or many tensors at once, which a pipeline does not collect."""
 
 

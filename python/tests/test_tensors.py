@@ -145,6 +145,34 @@ class Buffers(StoreTest):
         with self.assertRaises(mlkv.WrongTypeError):
             db.tensor_get("s")
 
+    def test_list(self) -> None:
+        db = self.db
+        self.assertEqual(db.tensor_list(), {})
+        for name, rows in (("m/b", 1), ("m/a", 300), ("m*", 2), ("n", 0)):
+            db.tensor_set(name, array.array("f", range(rows * 4)), shape=(rows, 4), chunk_bytes=160)
+        db.set("m/name", "dense")
+        found = db.tensor_list("m/")
+        self.assertEqual([name.decode() if isinstance(name, bytes) else name for name in found], ["m/a", "m/b"])
+        self.assertEqual(list(found.values()), [db.tensor_info("m/a"), db.tensor_info("m/b")])
+        self.assertEqual([info.chunks for info in found.values()], [30, 1])
+        self.assertEqual(len(db.tensor_list()), 4)
+        self.assertEqual(len(db.tensor_list("m*")), 1)  # no pattern
+        self.assertEqual(db.tensor_list(b"o"), {})
+        with db.snapshot() as old:
+            db.tensor_append("n", array.array("f", range(4)))
+            db.delete("m/a")
+            self.assertEqual(sum(info.raw_bytes for info in old.tensor_list().values()), 303 * 16)
+            self.assertEqual(sum(info.raw_bytes for info in db.tensor_list().values()), 4 * 16)
+
+    def test_what_was_written_is_counted(self) -> None:
+        values = array.array("i", range(4000))
+        self.assertEqual(self.db.tensor_set_counted("t", values, shape=(1000, 4), chunk_bytes=160), 100)
+        self.assertEqual(self.db.tensor_set_counted("t", values, shape=(1000, 4), chunk_bytes=160), 0)
+        values[0] = values[3999] = 7
+        self.assertEqual(self.db.tensor_set_counted("t", values, shape=(1000, 4), chunk_bytes=160), 2)
+        self.assertEqual(self.get("t").tobytes(), values.tobytes())
+        self.assertEqual(self.db.tensor_set_counted("t", values, shape=(4, 1000), chunk_bytes=8000), 2)
+
     def test_what_is_refused(self) -> None:
         db = self.db
         for wrong in (lambda: db.tensor_set("t", b"abc", dtype="f32"), lambda: db.tensor_set("t", b"abcd", dtype="f32", shape=(2,)),
