@@ -294,26 +294,34 @@ static int decode_plane(const parts *found, unsigned p, unsigned char *own,
     return found->how[p] == HOW_ZSTD ? decompress_into(found->planes[p], own, found->n) : 0;
 }
 
+/* n elements to `to`, through scratch unless they are single bytes. */
+static int decode_elements(const parts *found, unsigned char *to)
+{
+    const unsigned char *planes[PLANES_MAX] = {NULL};
+    size_t n = found->n, width = found->form.width;
+    bool single = width == 1 && !found->form.rotated;
+    unsigned char *own = single ? to : compress_scratch(n * width);
+    int result = 0;
+    if (own == NULL)
+        return MLKV_E_MEMORY;
+    for (unsigned p = 0; p < width && result == 0; p++)
+        result = decode_plane(found, p, own + p * n, &planes[p]);
+    if (result == 0 && !single)
+        planes_join(found->form, planes, n, to);
+    else if (result == 0 && planes[0] != to)
+        memcpy(to, planes[0], n);
+    return result;
+}
+
 int planes_decode(mlkv_slice coded, void *to, size_t raw_size)
 {
     parts found = {0};
-    const unsigned char *planes[PLANES_MAX] = {NULL};
     int result = read_parts(coded, raw_size, &found);
-    if (result != 0)
-        return result;
-    size_t n = found.n, width = found.form.width;
-    bool single = width == 1 && !found.form.rotated;
-    unsigned char *own = single ? to : compress_scratch(n * width + 1);
-    if (own == NULL && n > 0)
-        return single ? error_set(MLKV_E_ARGUMENT, "planes are to be written at NULL")
-                      : MLKV_E_MEMORY;
-    for (unsigned p = 0; p < width && result == 0; p++)
-        result = decode_plane(&found, p, own + p * n, &planes[p]);
-    if (result == 0 && !single)
-        planes_join(found.form, planes, n, to);
-    else if (result == 0 && planes[0] != to)
-        bytes_copy(to, planes[0], n);
-    if (result == 0)
-        bytes_copy((unsigned char *)to + n * width, found.rest.data, found.rest.size);
+    if (result == 0 && to == NULL && raw_size > 0)
+        result = error_set(MLKV_E_ARGUMENT, "planes are to be written at NULL");
+    if (result == 0 && found.n > 0)
+        result = decode_elements(&found, to);
+    if (result == 0 && to != NULL && found.rest.size > 0)
+        memcpy((unsigned char *)to + found.n * found.form.width, found.rest.data, found.rest.size);
     return result;
 }

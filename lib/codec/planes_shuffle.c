@@ -24,14 +24,15 @@ static uint64_t load(const unsigned char *from, unsigned width)
     return value;
 }
 
-static uint64_t rotate_left(uint64_t value, unsigned bits)
+/* By one bit, of a number of so many bytes; what is above them does not count. */
+static uint64_t rotate_left(uint64_t value, unsigned width)
 {
-    return value << 1 | value >> (bits - 1);
+    return value << 1 | value >> ((8 * width - 1) & 63);
 }
 
-static uint64_t rotate_right(uint64_t value, unsigned bits)
+static uint64_t rotate_right(uint64_t value, unsigned width)
 {
-    return value >> 1 | value << (bits - 1);
+    return value >> 1 | value << ((8 * width - 1) & 63);
 }
 
 /* One element after another, from number `first` on. */
@@ -42,7 +43,7 @@ static void split_from(planes_form form, const void *from, size_t first, size_t 
     for (size_t i = first; i < n; i++) {
         uint64_t value = load(bytes + i * form.width, form.width);
         if (form.rotated)
-            value = rotate_left(value, 8U * form.width);
+            value = rotate_left(value, form.width);
         for (unsigned p = 0; p < form.width; p++)
             planes[p][i] = (unsigned char)(value >> 8 * p);
     }
@@ -57,7 +58,7 @@ static void join_from(planes_form form, const unsigned char *const *planes, size
         for (unsigned p = 0; p < form.width; p++)
             value |= (uint64_t)planes[p][i] << 8 * p;
         if (form.rotated)
-            value = rotate_right(value, 8U * form.width);
+            value = rotate_right(value, form.width);
         for (unsigned p = 0; p < form.width; p++)
             bytes[i * form.width + p] = (unsigned char)(value >> 8 * p);
     }

@@ -6,9 +6,7 @@
  *
  * Invariants:
  *  1. No data pointer is handed on before its size was compared with what the typed function will read from it.
- *  2. TENSOR.GET shows dtype, shape and bytes of one moment. On a live view bytes and description are two reads, and another process may
- *     put a tensor of another form between them, or put one and put the old form back: so a watch tells whether the key was written
- *     meanwhile, and if it was, both come from a snapshot.
+ *  2. TENSOR.GET shows dtype, shape and bytes of one moment.
  *
  * Scratch: the bytes stand in the reply's `value`.
  * No locks, no state.
@@ -164,10 +162,10 @@ int command_tensor_addrows(call *c)
 /* --- reading --- */
 
 /* The description of the tensor. MLKV_ABSENT was answered with nil, an error is the reply. */
-static int describe(call *c, mlkv *view, mlkv_tensor_info *info)
+static int describe(call *c, mlkv_tensor_info *info)
 {
     *info = (mlkv_tensor_info){.size = sizeof *info};
-    int result = mlkv_tensor_get_info(view, c->words[1], info);
+    int result = mlkv_tensor_get_info(c->view, c->words[1], info);
     if (result < 0)
         return call_refuse(c, result);
     if (result == MLKV_ABSENT)
@@ -194,7 +192,7 @@ static void reply_named(call *c, const char *name, uint64_t value)
 int command_tensor_info(call *c)
 {
     mlkv_tensor_info info = {.size = sizeof info};
-    int result = describe(c, c->view, &info);
+    int result = describe(c, &info);
     if (result != 0)
         return result < 0 ? result : 0;
     (void)reply_collection(c->reply, MLKV_REPLY_MAP, 18);
@@ -209,55 +207,33 @@ int command_tensor_info(call *c)
     return 0;
 }
 
-/* Description and bytes, by two reads. As describe; MLKV_E_SHAPE: another tensor came between them, the reply is not yet the error. */
-static int read_both(call *c, mlkv *view, mlkv_tensor_info *info)
+/* For mlkv_tensor_get_allocated: room in a buffer. */
+static void *allocate_in(void *context, size_t bytes)
 {
-    mlkv_buffer *value = &c->reply->value;
-    int result = describe(c, view, info);
-    if (result != 0)
-        return result;
-    /* one byte more: a buffer for nothing would be NULL */
-    if (buffer_reserve(value, (size_t)info->raw_bytes + 1) != 0)
-        return call_refuse(c, MLKV_E_MEMORY);
-    value->size = (size_t)info->raw_bytes;
-    result = mlkv_tensor_get(view, c->words[1], value->data, value->size);
-    if (result == MLKV_ABSENT)
-        reply_nil(c->reply);
-    return result < 0 && result != MLKV_E_SHAPE ? call_refuse(c, result) : result;
-}
-
-static int read_snapshot(call *c, mlkv_tensor_info *info)
-{
-    mlkv *snapshot = NULL;
-    int result = mlkv_snapshot(c->view, &snapshot);
-    if (result < 0)
-        return call_refuse(c, result);
-    result = read_both(c, snapshot, info);
-    (void)mlkv_close(snapshot);
-    return result == MLKV_E_SHAPE ? call_refuse(c, result) : result;
+    mlkv_buffer *buffer = context;
+    return buffer_reserve(buffer, bytes) == 0 ? buffer->data : NULL;
 }
 
 /* Description and bytes of one moment. As describe. */
 static int read_whole(call *c, mlkv_tensor_info *info)
 {
-    mlkv_watch_query query = {.size = sizeof query, .keys = &c->words[1], .key_count = 1};
-    mlkv_watch *watch = NULL;
-    int result = mlkv_watch_open(c->view, &query, &watch);
-    if (result < 0 && result != MLKV_E_ARGUMENT)
+    mlkv_buffer *value = &c->reply->value;
+    const mlkv_allocator room = {
+        .size = sizeof room, .allocate = allocate_in, .context = value}; /* which keeps it */
+    void *data = NULL;
+    int result = mlkv_tensor_get_allocated(c->view, c->words[1], &room, info, &data);
+    if (result < 0)
         return call_refuse(c, result);
-    result = read_both(c, c->view, info);
-    if (watch == NULL) /* a transaction or a snapshot, where nothing changes meanwhile */
-        return result == MLKV_E_SHAPE ? call_refuse(c, result) : result;
-    if (result == 0)
-        result = mlkv_watch_wait(watch, 0) == MLKV_ABSENT ? 0 : MLKV_E_SHAPE;
-    mlkv_watch_close(watch);
-    return result == MLKV_E_SHAPE ? read_snapshot(c, info) : result;
+    value->size = result == MLKV_OK ? (size_t)info->raw_bytes : 0;
+    if (result == MLKV_ABSENT)
+        reply_nil(c->reply);
+    return result;
 }
 
 static int answer_form(call *c)
 {
     mlkv_tensor_info info = {.size = sizeof info};
-    int result = describe(c, c->view, &info);
+    int result = describe(c, &info);
     if (result != 0)
         return result < 0 ? result : 0;
     (void)reply_array(c->reply, 4);
@@ -295,7 +271,7 @@ static int get_rows(call *c, uint64_t first, uint64_t count)
 {
     mlkv_buffer *value = &c->reply->value;
     mlkv_tensor_info info = {.size = sizeof info};
-    int result = describe(c, c->view, &info);
+    int result = describe(c, &info);
     if (result != 0)
         return result;
     if (first > info.rows || count > info.rows - first)

@@ -427,7 +427,9 @@ static void step_expire(mlkv *view, oracle *expected, int i, mlkv_slice name, un
 {
     mlkv_expire_condition condition = (mlkv_expire_condition)(rand_r(seed) % 6);
     int64_t now = clock_wall_ms(), old = expected->at_ms[i];
-    int64_t at = now + (rand_r(seed) % 12 - 1) * (HOUR / 4) + 1000 * (rand_r(seed) % 7);
+    /* ticks are 90 s and 1800 s: half a minute and more from where they end, so that a slow run is none too slow */
+    int64_t at =
+        now + (rand_r(seed) % 12 - 1) * (HOUR / 4) + HOUR / 8 + 45000 + 1000 * (rand_r(seed) % 7);
     bool holds = expiry_holds(condition, old, at);
     int64_t outcome = expire_at(view, name, at, condition);
     if (expected->value[i] < 0)
