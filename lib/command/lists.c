@@ -87,14 +87,13 @@ int command_rpop(call *c)
 
 int lists_read_pop(call *c, size_t i, list_pop_words *ret_words)
 {
-    list_pop_words words = {0};
     int64_t count = 0;
-    int result = call_key_count(c, i, &words.key_count);
+    ret_words->keys = c->words + i + 1;
+    int result = call_key_count(c, i, &ret_words->key_count);
     if (result != 0)
         return result;
-    words.keys = c->words + i + 1;
-    i += 1 + words.key_count;
-    result = lists_read_end(c, i, &words.end);
+    i += 1 + ret_words->key_count;
+    result = lists_read_end(c, i, &ret_words->end);
     if (result != 0)
         return result;
     for (i++; i < c->count; i++) {
@@ -105,8 +104,7 @@ int lists_read_pop(call *c, size_t i, list_pop_words *ret_words)
         if (result != 0)
             return result;
     }
-    words.count = count == 0 ? 1 : (uint64_t)count;
-    *ret_words = words;
+    ret_words->count = count == 0 ? 1 : (uint64_t)count;
     return 0;
 }
 
