@@ -87,6 +87,7 @@ class Shared(ServerTest):
 
     def test_transactions_are_whole(self):
         stop = threading.Event()
+        self.client.ask("MSET", "left", 0, "right", 0)
 
         def write():
             client = self.server.connect()
