@@ -76,7 +76,7 @@ START_TEST(many_keys)
         ck_assert_uint_lt(number, MANY);
         seen[number * PARTS / MANY]++;
     }
-    for (unsigned i = 0; i < PARTS; i++) {
+    for (unsigned i = 0; i < PARTS && rounds == ROUNDS; i++) { /* of few rounds nothing follows */
         ck_assert_uint_gt(seen[i], rounds / PARTS / 5);
         ck_assert_uint_lt(seen[i], rounds / PARTS * 3);
     }
@@ -101,15 +101,16 @@ START_TEST(a_lopsided_store)
         set(db, name);
         name[i] = 'z';
     }
-    unsigned rounds = harness_rounds(300);
+    enum { ROUNDS = 300 };
+    unsigned rounds = harness_rounds(ROUNDS);
     for (unsigned i = 0; i < rounds; i++) {
         const char *found = drawn(db);
         alone += strcmp(found, "alone") == 0;
         chain += found[0] == 'z';
         ck_assert(is_there(db, slice_of_text(found)));
     }
-    ck_assert_uint_lt(alone, 1 + rounds / 50); /* fairly one in 5251 */
-    ck_assert_uint_lt(chain, rounds / 5);      /* fairly one in 21 */
+    ck_assert(rounds < ROUNDS || alone < 7);  /* fairly one in 5251 */
+    ck_assert(rounds < ROUNDS || chain < 60); /* fairly one in 21 */
     OK(mlkv_close(db));
 }
 END_TEST
