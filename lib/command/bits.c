@@ -4,7 +4,7 @@
  * the words say; BITPOS reads the bit, then looks at the key, then reads the range.
  * No locks, no state.
  */
-#include "command/call.h"
+#include "command/expects.h"
 
 #include "base/bytes.h"
 
@@ -41,18 +41,6 @@ int command_getbit(call *c)
     return call_answer_count(c, result, (uint64_t)bit);
 }
 
-/* Whether the key is there: 0, MLKV_ABSENT, or refused because it is no string. */
-static int look(call *c)
-{
-    mlkv_type type = MLKV_TYPE_NONE;
-    int result = mlkv_key_type(c->view, c->words[1], &type);
-    if (result == 0 && type == MLKV_TYPE_NONE)
-        return MLKV_ABSENT;
-    if (result == 0 && type != MLKV_TYPE_STRING)
-        result = MLKV_E_TYPE;
-    return result < 0 ? call_refuse(c, result) : result;
-}
-
 static int read_unit(call *c, size_t i, mlkv_bit_unit *ret_unit)
 {
     if (call_is(c, i, "BIT"))
@@ -67,7 +55,7 @@ int command_bitcount(call *c)
     int64_t start = 0, stop = -1;
     mlkv_bit_unit unit = MLKV_UNIT_BYTE;
     uint64_t bits = 0;
-    int result = look(c);
+    int result = expects_type(c, 1, MLKV_TYPE_STRING);
     if (result == MLKV_ABSENT)
         return call_answer_count(c, 0, 0);
     if (result == 0 && (c->count == 3 || c->count > 5))
@@ -95,7 +83,7 @@ int command_bitpos(call *c)
     if (result == 0 && bit != 0 && bit != 1)
         result = call_fail(c, MLKV_E_ARGUMENT, "ERR The bit argument must be 1 or 0.");
     if (result == 0)
-        result = look(c);
+        result = expects_type(c, 1, MLKV_TYPE_STRING);
     if (result == MLKV_ABSENT) {
         reply_integer(c->reply, bit == 0 ? 0 : -1);
         return 0;

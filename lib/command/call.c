@@ -8,6 +8,7 @@
  */
 #include "command/call.h"
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "types/integer.h"
@@ -120,6 +121,21 @@ int call_key_count(call *c, size_t i, size_t *ret_count)
     return 0;
 }
 
+int call_pairs(call *c, size_t i, mlkv_pair **ret_pairs, size_t *ret_count)
+{
+    if ((c->count - i) % 2 != 0)
+        return call_wrong_arity(c);
+    size_t n = (c->count - i) / 2;
+    if (buffer_reserve(&c->reply->numbers, n * sizeof(mlkv_pair)) != 0)
+        return call_refuse(c, MLKV_E_MEMORY);
+    mlkv_pair *pairs = c->reply->numbers.data;
+    for (size_t p = 0; p < n; p++)
+        pairs[p] = (mlkv_pair){c->words[i + 2 * p], c->words[i + 2 * p + 1]};
+    *ret_pairs = pairs;
+    *ret_count = n;
+    return 0;
+}
+
 int call_timeout(call *c, size_t i, int64_t *ret_timeout_ms)
 {
     long double seconds = 0;
@@ -140,6 +156,14 @@ int call_answer_count(call *c, int result, uint64_t count)
     if (result < 0)
         return call_refuse(c, result);
     reply_count(c->reply, count);
+    return 0;
+}
+
+int call_answer_ok(call *c, int result)
+{
+    if (result < 0)
+        return call_refuse(c, result);
+    reply_ok(c->reply);
     return 0;
 }
 

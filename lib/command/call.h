@@ -49,6 +49,8 @@ int call_double(call *c, size_t i, double *ret_value);
 bool call_is(const call *c, size_t i, const char *token);
 /* numkeys at word i, then so many words: at least 1 (ERR numkeys should be greater than 0), and not more than there are (syntax error). */
 int call_key_count(call *c, size_t i, size_t *ret_count);
+/* The words from i on as names and values, in c->reply->numbers: an odd number of them is the wrong number of arguments. */
+int call_pairs(call *c, size_t i, mlkv_pair **ret_pairs, size_t *ret_count);
 /* A time to wait in seconds, as text with a fraction: ERR timeout is not a float or out of range; ERR timeout is negative. Rounded up to
  * milliseconds as mlkv/wait.h wants them: -1 for ever (0 in Redis), never 0. */
 int call_timeout(call *c, size_t i, int64_t *ret_timeout_ms);
@@ -59,6 +61,8 @@ bool word_is(mlkv_slice word, const char *token);
 /* --- the end of many commands --- */
 /* 0: the integer; negative: refused. */
 int call_answer_count(call *c, int result, uint64_t count);
+/* OK; negative: refused. */
+int call_answer_ok(call *c, int result);
 /* 0: 1; MLKV_ABSENT: 0; negative: refused. */
 int call_answer_whether(call *c, int result);
 /* 0: the content of c->reply->value; MLKV_ABSENT: nil; negative: refused. */

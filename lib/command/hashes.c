@@ -7,7 +7,6 @@
 #include "command/call.h"
 #include "command/expects.h"
 
-#include "base/buffer.h"
 #include "types/number.h"
 
 #include <math.h>
@@ -17,15 +16,12 @@
 /* Sets the fields and values behind the key. */
 static int set_fields(call *c, size_t *ret_added)
 {
-    if (c->count % 2 != 0)
-        return call_wrong_arity(c);
-    size_t n = (c->count - 2) / 2;
-    if (buffer_reserve(&c->reply->numbers, n * sizeof(mlkv_pair)) != 0)
-        return call_refuse(c, MLKV_E_MEMORY);
-    mlkv_pair *pairs = c->reply->numbers.data;
-    for (size_t i = 0; i < n; i++)
-        pairs[i] = (mlkv_pair){c->words[2 + 2 * i], c->words[3 + 2 * i]};
-    int result = mlkv_hash_set(c->view, c->words[1], pairs, n, ret_added);
+    mlkv_pair *pairs = NULL;
+    size_t n = 0;
+    int result = call_pairs(c, 2, &pairs, &n);
+    if (result != 0)
+        return result;
+    result = mlkv_hash_set(c->view, c->words[1], pairs, n, ret_added);
     return result < 0 ? call_refuse(c, result) : 0;
 }
 

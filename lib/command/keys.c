@@ -1,10 +1,9 @@
-/* keys.c - the commands of keys of any type, but their expiry (key_expiry.c), SCAN (scan.c) and SORT (sort.c).
+/* keys.c - the commands of keys of any type, but their expiry (key_expiry.c), SCAN (scan.c) and SORT (sorting.c).
  * No locks, no state.
  */
 #include "command/call.h"
 
 #include "base/bytes.h"
-#include "types/integer.h"
 
 /* --- whether, what, how many --- */
 
@@ -68,10 +67,7 @@ static int flush(call *c)
     if (c->count > 2 || (c->count == 2 && !call_is(c, 1, "ASYNC") && !call_is(c, 1, "SYNC")))
         return call_syntax(c);
     int result = mlkv_key_delete_all(c->view);
-    if (result < 0)
-        return call_refuse(c, result);
-    reply_ok(c->reply);
-    return 0;
+    return call_answer_ok(c, result);
 }
 
 int command_flushall(call *c)
@@ -96,10 +92,7 @@ int command_rename(call *c)
     int result = mlkv_key_rename(c->view, c->words[1], c->words[2]);
     if (result == MLKV_ABSENT)
         return no_such_key(c);
-    if (result < 0)
-        return call_refuse(c, result);
-    reply_ok(c->reply);
-    return 0;
+    return call_answer_ok(c, result);
 }
 
 int command_renamenx(call *c)
@@ -200,8 +193,5 @@ int command_restore(call *c)
         return call_fail(c, MLKV_E_ARGUMENT, "BUSYKEY Target key name already exists.");
     if (result == MLKV_E_CORRUPT)
         return call_fail(c, result, "ERR DUMP payload version or checksum are wrong");
-    if (result < 0)
-        return call_refuse(c, result);
-    reply_ok(c->reply);
-    return 0;
+    return call_answer_ok(c, result);
 }

@@ -284,10 +284,7 @@ int command_lset(call *c)
         return result < 0 ? result : call_not_integer(c);
     if (result == MLKV_E_RANGE)
         return call_fail(c, result, "ERR index out of range");
-    if (result < 0)
-        return call_refuse(c, result);
-    reply_ok(c->reply);
-    return 0;
+    return call_answer_ok(c, result);
 }
 
 int command_ltrim(call *c)
@@ -297,10 +294,7 @@ int command_ltrim(call *c)
     if (result != 0)
         return result;
     result = mlkv_list_trim(c->view, c->words[1], start, stop);
-    if (result < 0)
-        return call_refuse(c, result);
-    reply_ok(c->reply);
-    return 0;
+    return call_answer_ok(c, result);
 }
 
 int command_lrem(call *c)

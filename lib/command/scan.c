@@ -10,7 +10,7 @@
  *
  * No locks, no state; a position is converted in a buffer on the stack.
  */
-#include "command/call.h"
+#include "command/expects.h"
 
 #include "base/buffer.h"
 #include "base/bytes.h"
@@ -234,19 +234,15 @@ static int run(call *c, const scan_words *words)
 static int scan_elements(call *c, mlkv_scan_kind kind, mlkv_type wanted)
 {
     scan_words words = {.kind = kind, .key = c->words[1], .count = COUNT_DEFAULT};
-    mlkv_type type = MLKV_TYPE_NONE;
     if (!read_position(c->words[2], &c->reply->value))
         return call_fail(c, MLKV_E_ARGUMENT, "ERR invalid cursor");
-    int result = mlkv_key_type(c->view, c->words[1], &type);
-    if (result == 0 && type == MLKV_TYPE_NONE) { /* before the options are read, as in Redis */
+    int result = expects_type(c, 1, wanted);
+    if (result == MLKV_ABSENT) { /* before the options are read, as in Redis */
         reply_nothing(c);
         return 0;
     }
-    if (result == 0 && type != wanted)
-        result = MLKV_E_TYPE;
-    if (result < 0)
-        return call_refuse(c, result);
-    result = read_options(c, 3, &words);
+    if (result == 0)
+        result = read_options(c, 3, &words);
     return result != 0 ? result : run(c, &words);
 }
 

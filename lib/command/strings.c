@@ -4,10 +4,9 @@
  * order of complaints, expiries in seconds, values of at most 512 MiB.
  * No locks, no state.
  */
-#include "command/call.h"
+#include "command/expects.h"
 #include "command/expiry.h"
 
-#include "base/buffer.h"
 #include "base/bytes.h"
 
 static const uint64_t VALUE_SIZE_MAX = 512 * 1024 * 1024; /* proto-max-bulk-len, as Redis has it */
@@ -131,13 +130,10 @@ int command_getset(call *c)
 /* The time was refused. Redis looks at the key first, and says that only of a string that is there. */
 static int refuse_time(call *c, int refused)
 {
-    mlkv_type type = MLKV_TYPE_NONE;
-    int result = mlkv_key_type(c->view, c->words[1], &type);
-    if (result == 0 && type == MLKV_TYPE_STRING)
-        return refused;
+    int result = expects_type(c, 1, MLKV_TYPE_STRING);
+    if (result != MLKV_ABSENT)
+        return result < 0 ? result : refused;
     reply_restart(c->reply);
-    if (result < 0 || type != MLKV_TYPE_NONE)
-        return call_refuse(c, result < 0 ? result : MLKV_E_TYPE);
     reply_nil(c->reply);
     return 0;
 }
@@ -172,41 +168,22 @@ int command_mget(call *c)
         MLKV_REPLY_ARRAY);
 }
 
-/* The words behind the name as pairs, in the scratch. */
-static int read_pairs(call *c, mlkv_pair **ret_pairs, size_t *ret_count)
-{
-    if (c->count % 2 == 0)
-        return call_wrong_arity(c);
-    size_t n = (c->count - 1) / 2;
-    if (buffer_reserve(&c->reply->numbers, n * sizeof(mlkv_pair)) != 0)
-        return call_refuse(c, MLKV_E_MEMORY);
-    mlkv_pair *pairs = c->reply->numbers.data;
-    for (size_t i = 0; i < n; i++)
-        pairs[i] = (mlkv_pair){c->words[1 + 2 * i], c->words[2 + 2 * i]};
-    *ret_pairs = pairs;
-    *ret_count = n;
-    return 0;
-}
-
 int command_mset(call *c)
 {
     mlkv_pair *pairs = NULL;
     size_t n = 0;
-    int result = read_pairs(c, &pairs, &n);
+    int result = call_pairs(c, 1, &pairs, &n);
     if (result != 0)
         return result;
     result = mlkv_string_set_many(c->view, pairs, n);
-    if (result < 0)
-        return call_refuse(c, result);
-    reply_ok(c->reply);
-    return 0;
+    return call_answer_ok(c, result);
 }
 
 int command_msetnx(call *c)
 {
     mlkv_pair *pairs = NULL;
     size_t n = 0;
-    int result = read_pairs(c, &pairs, &n);
+    int result = call_pairs(c, 1, &pairs, &n);
     return result != 0 ? result
                        : call_answer_whether(c, mlkv_string_set_many_if_absent(c->view, pairs, n));
 }
@@ -257,14 +234,11 @@ int command_decrby(call *c)
 
 int command_incrbyfloat(call *c)
 {
-    mlkv_type type = MLKV_TYPE_NONE;
-    int result = mlkv_key_type(c->view, c->words[1], &type); /* Redis complains of the key first */
-    if (result == 0 && type != MLKV_TYPE_NONE && type != MLKV_TYPE_STRING)
-        result = MLKV_E_TYPE;
-    if (result == 0)
-        result = mlkv_string_add_decimal(c->view, c->words[1], c->words[2], &c->reply->value);
-    if (result == MLKV_E_NUMBER)
-        return call_not_float(c);
+    int result = mlkv_string_add_decimal(c->view, c->words[1], c->words[2], &c->reply->value);
+    if (result == MLKV_E_NUMBER) { /* of the words, maybe: Redis complains of the key first */
+        result = expects_type(c, 1, MLKV_TYPE_STRING);
+        return result < 0 ? result : call_not_float(c);
+    }
     if (result == MLKV_E_RANGE)
         return call_fail(c, result, "ERR increment would produce NaN or Infinity");
     return call_answer_value(c, result);
@@ -294,12 +268,8 @@ int command_setrange(call *c)
     if (offset < 0)
         return call_fail(c, MLKV_E_RANGE, "ERR offset is out of range");
     if (c->words[3].size > 0 && (uint64_t)offset > VALUE_SIZE_MAX - c->words[3].size) {
-        mlkv_type type = MLKV_TYPE_NONE;
-        result = mlkv_key_type(c->view, c->words[1], &type);
-        if (result == 0 && type != MLKV_TYPE_NONE && type != MLKV_TYPE_STRING)
-            result = MLKV_E_TYPE;
-        return result < 0 ? call_refuse(c, result)
-                          : call_fail(c, MLKV_E_SIZE, "%s", VALUE_TOO_LARGE);
+        result = expects_type(c, 1, MLKV_TYPE_STRING);
+        return result < 0 ? result : call_fail(c, MLKV_E_SIZE, "%s", VALUE_TOO_LARGE);
     }
     result = mlkv_string_set_range(c->view, c->words[1], (uint64_t)offset, c->words[3], &length);
     return call_answer_count(c, result, length);

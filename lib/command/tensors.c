@@ -105,12 +105,9 @@ static int read_rows(call *c, size_t i, uint64_t *ret_first, uint64_t *ret_count
 /* A change of a tensor that must be there. */
 static int answer_change(call *c, int result)
 {
-    if (result < 0)
-        return call_refuse(c, result);
     if (result == MLKV_ABSENT)
         return call_fail(c, MLKV_E_ARGUMENT, "ERR no such key");
-    reply_ok(c->reply);
-    return 0;
+    return call_answer_ok(c, result);
 }
 
 int command_tensor_set(call *c)
