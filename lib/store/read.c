@@ -20,6 +20,11 @@
  * readers of it, new snapshots show the commit before that one, until the next write transaction
  * begins. Who must know the newest position asks in a write transaction.
  *
+ * LMDB takes the newest commit's number from lock.mdb and then copies that commit's meta page. A
+ * thread that loses the processor in between may copy what the commit after the next one is just
+ * writing there: a newer tree than a snapshot begun later may show, or half of each. So a
+ * snapshot counts only if its number is still the newest of the meta pages (settle_read).
+ *
  * Locks: store.lock for the list only; nothing is called under it.
  */
 #include "base/error.h"
@@ -30,6 +35,8 @@
 #include "store/env.h"
 
 #include <stdlib.h>
+
+enum { SETTLE_TRIES = 16 };
 
 struct store_cursor {
     store *owner;
@@ -204,10 +211,28 @@ void store_pool_drain(store *self)
         end_read(read);
 }
 
+/* Begins a snapshot again while a commit passes it; an LMDB code. After such a death as above the
+ * numbers never agree, and nobody writes: what LMDB gives is taken. */
+static int settle_read(store *self, MDB_txn *txn)
+{
+    for (int tries = 0; tries < SETTLE_TRIES; tries++) {
+        MDB_envinfo info;
+        if (mdb_env_info(self->env, &info) != 0 || info.me_last_txnid == mdb_txn_id(txn))
+            return 0;
+        mdb_txn_reset(txn);
+        int code = mdb_txn_renew(txn);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
 /* Makes a pooled transaction current. NULL comes back in *read if its slot in lock.mdb is lost. */
 static int renew_read(store *self, store_read **read)
 {
     int code = mdb_txn_renew((*read)->txn);
+    if (code == 0)
+        code = settle_read(self, (*read)->txn);
     if (code == 0)
         return 0;
     if (code == MDB_BAD_RSLOT) {
@@ -236,7 +261,14 @@ int store_begin_reading(store *self, MDB_txn **ret_txn)
         self->gate.leave(self->gate.context);
     if (code == MDB_READERS_FULL)
         return error_set(MLKV_E_BUSY, "all slots for readers in lock.mdb are taken");
-    return code == 0 ? 0 : store_error(code, "beginning a read transaction");
+    if (code != 0)
+        return store_error(code, "beginning a read transaction");
+    code = settle_read(self, *ret_txn);
+    if (code == 0)
+        return 0;
+    if (code != MDB_BAD_RSLOT)
+        mdb_txn_abort(*ret_txn);
+    return store_error(code, "beginning a read transaction");
 }
 
 static int make_read(store *self, store_read **ret_read)
