@@ -199,7 +199,8 @@ static int run_tensor(bench *self)
     for (int round = 0; round < self->set.rounds; round++) {
         char folder[PATH_BYTES + 32];
         snprintf(folder, sizeof folder, "%s/tensor%d", self->folder, round);
-        if (tensor_run(folder, self->set.tensor_additions, &add->ns[round], &copy->ns[round]) != 0)
+        if (tensor_run(folder, TENSOR_PROCESSES, self->set.tensor_additions, &add->ns[round],
+                       &copy->ns[round]) != 0)
             return -1;
         add->ratio[round] = 1;
         copy->ratio[round] = copy->ns[round] / add->ns[round];

@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh [--quick] [--json FILE] [OPTION...] - builds a release build with the peers and prints one table of measures.
 # run.sh --types [--elements N] [--only TYPE] [--folder DIR] - another: what each operation costs on a value of five million elements.
-# run.sh tensors [--rounds N] [--mib N] [--json FILE] - another: tensors' bytes coded and decoded, beside plain zstd and memcpy.
+# run.sh tensors [--quick] [--only PART] [--rounds N] [--folder DIR] [--json FILE] - another: tensors coded, stored, read by rows, put in
+# part and added to, beside zstd, c-blosc, files, numpy, Redis and memcpy (tensors/main.c says what the figures are).
 #
 # The other options are those of the program: --keys N, --rounds N, --only WORKLOAD, --engines mlkv,lmdb, --folder DIR (default TMPDIR
 # or /var/tmp: a real disk, so that the synced workloads mean something). The build stands in build-bench/ of the checkout or of
@@ -32,6 +33,6 @@ if [ "${1:-}" = --types ]; then
 fi
 if [ "${1:-}" = tensors ]; then
     shift
-    exec "$build/bench/bench_codec" "$@"
+    exec "$build/bench/bench_tensors" "$@"
 fi
 exec "$build/bench/bench" "$@"

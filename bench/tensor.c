@@ -75,7 +75,7 @@ typedef struct {
     double begun[TENSOR_PROCESSES], ended[TENSOR_PROCESSES];
 } meeting;
 
-static meeting *meeting_create(void)
+static meeting *meeting_create(int processes)
 {
     meeting *self =
         mmap(NULL, sizeof *self, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -84,7 +84,7 @@ static meeting *meeting_create(void)
         return NULL;
     pthread_barrierattr_init(&attributes);
     pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_barrier_init(&self->barrier, &attributes, TENSOR_PROCESSES);
+    pthread_barrier_init(&self->barrier, &attributes, (unsigned)processes);
     return self;
 }
 
@@ -102,11 +102,11 @@ static void run_child(meeting *meet, int number, mlkv *db, child_work work, int 
 }
 
 /* Runs the work in all processes at once; the time from the first beginning to the last end. */
-static int run_children(mlkv *db, child_work work, int times, double *ret_seconds)
+static int run_children(mlkv *db, int processes, child_work work, int times, double *ret_seconds)
 {
-    meeting *meet = meeting_create();
+    meeting *meet = meeting_create(processes);
     int result = meet == NULL ? -1 : 0, status;
-    for (int number = 0; meet != NULL && number < TENSOR_PROCESSES; number++) {
+    for (int number = 0; meet != NULL && number < processes; number++) {
         pid_t child = fork();
         if (child < 0) {
             perror("bench: fork");
@@ -115,14 +115,14 @@ static int run_children(mlkv *db, child_work work, int times, double *ret_second
         if (child == 0)
             run_child(meet, number, db, work, times);
     }
-    for (int number = 0; meet != NULL && number < TENSOR_PROCESSES; number++) {
+    for (int number = 0; meet != NULL && number < processes; number++) {
         if (wait(&status) < 0 || status != 0)
             result = -1;
     }
     if (meet == NULL)
         return -1;
     double begun = meet->begun[0], ended = meet->ended[0];
-    for (int number = 1; number < TENSOR_PROCESSES; number++) {
+    for (int number = 1; number < processes; number++) {
         begun = meet->begun[number] < begun ? meet->begun[number] : begun;
         ended = meet->ended[number] > ended ? meet->ended[number] : ended;
     }
@@ -148,11 +148,12 @@ static int check_sum(mlkv *db, int additions)
     return result == MLKV_OK ? 0 : -1;
 }
 
-int tensor_run(const char *folder, int additions_each, double *ret_add_ns, double *ret_copy_ns)
+int tensor_run(const char *folder, int processes, int additions_each, double *ret_add_ns,
+               double *ret_copy_ns)
 {
     mlkv *db = NULL;
     double seconds = 0;
-    int all = TENSOR_PROCESSES * additions_each;
+    int all = processes * additions_each;
     float *zeros = calloc(ELEMENTS, sizeof *zeros);
     int result = zeros == NULL ? -1 : mlkv_open(folder, NULL, &db);
     if (result == MLKV_OK)
@@ -161,13 +162,13 @@ int tensor_run(const char *folder, int additions_each, double *ret_add_ns, doubl
     if (result != MLKV_OK)
         report("put", result);
     if (result == MLKV_OK)
-        result = run_children(db, add_work, additions_each, &seconds);
+        result = run_children(db, processes, add_work, additions_each, &seconds);
     *ret_add_ns = seconds * 1e9 / all;
     if (result == MLKV_OK)
         result = check_sum(db, all);
     int closed = mlkv_close(db);
     if (result == MLKV_OK)
-        result = run_children(NULL, copy_work, additions_each * COPIES, &seconds);
+        result = run_children(NULL, processes, copy_work, additions_each * COPIES, &seconds);
     *ret_copy_ns = seconds * 1e9 / all / COPIES;
     return result == MLKV_OK && closed == MLKV_OK ? 0 : -1;
 }

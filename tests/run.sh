@@ -8,6 +8,7 @@
 #   check       every Check program, by gcc, in a build with fault points, optimised, warnings are errors
 #   python      the Python package, by every interpreter that is here, against a release build of the library
 #   install     installs that build, runs C and C++ programs against it, and the README's programs; compares its exported names
+#   bench       the benchmarks, built with the peers that are here, run in their smallest form
 #   subproject  a meson project that takes the library as its subproject
 #   oracle      random commands to that build and to redis-server 7.0: the replies are equal
 #   server      examples/resp_server with redis-cli, redis-benchmark, redis-py, garbage, and beside other processes
@@ -19,9 +20,9 @@
 #   valgrind    the unit tests, and those of the whole that start no processes, under memcheck: no error, nothing definitely lost
 #   fuzz        libFuzzer with both sanitizers, a minute for each target of tests/fuzz, beginning with its corpus
 #   coverage    a build that counts: a table of what of lib/ the tests reach, which must not be less than the floor below
-# A default run takes python, install, subproject and oracle beside model, tidy and server, which use one core each. --long adds: fullmodel,
-# broken: each rule broken in the code, once in each way of tests/broken, which a test must notice; and long: what the Check programs try
-# with MLKV_LONG=1, each byte and five million elements, and millions of commands beside redis-server, for hours.
+# A default run takes python, install, bench, subproject and oracle beside model, tidy and server, which use one core each. --long adds:
+# fullmodel, broken: each rule broken in the code, once in each way of tests/broken, which a test must notice; and long: what the Check
+# programs try with MLKV_LONG=1, each byte and five million elements, and millions of commands beside redis-server, for hours.
 # On two idle cores a default run takes about half an hour, and builds about 2 GB in build-* folders.
 # Environment: MLKV_BUILD_ROOT, where the build folders go (default: the checkout); MLKV_TORTURE_ROUNDS, rounds of the crash tests;
 # MLKV_FUZZ_SECONDS, for each target (default 60); MLKV_FUZZ_SEED (default 1).
@@ -38,7 +39,7 @@ python=/usr/bin/python3
 
 # Beside each other: what stands in lane 1 and in lane 2.
 first_stages='house format cppcheck check'
-lane_1='python install subproject oracle'
+lane_1='python install bench subproject oracle'
 lane_2='model tidy server'
 last_stages='clang asan tsan valgrind fuzz coverage'
 default_stages="$first_stages $lane_1 $lane_2 $last_stages"
@@ -267,6 +268,12 @@ stage_install()
     done
 }
 
+stage_bench()
+{
+    build peers -Dtests=disabled -Dbench=enabled -Dexamples=false -Dwerror=true &&
+        check 'benchmarks' "$python" tests/check_bench.py "$root/build-peers"
+}
+
 stage_subproject()
 {
     check 'a project with libmlkv as its subproject' sh tests/check_subproject.sh "$work/subproject"
@@ -447,6 +454,7 @@ groups='build test'
 for stage in $stages; do
     case $stage in
     *model) groups="$groups model" ;;
+    bench) groups="$groups peers" ;;
     python | oracle | server | long) groups="$groups server" ;;
     format | cppcheck | tidy | clang | valgrind | fuzz) groups="$groups analysis" ;;
     esac

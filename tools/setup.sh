@@ -17,7 +17,7 @@ packages_of()
     test) echo g++ check libsubunit-dev patch python3 python3-numpy ;;
     server) echo libuv1-dev redis-tools python3-redis python3 ;;
     model) echo gcc libc6-dev spin ;;
-    peers) echo g++ librocksdb-dev libleveldb-dev libsnappy-dev ;;
+    peers) echo g++ librocksdb-dev libleveldb-dev libsnappy-dev libblosc-dev libhiredis-dev redis-server python3-numpy ;;
     analysis) echo clang clang-tidy clang-format cppcheck valgrind libc6-dbg libclang-rt-14-dev ;;
     *) return 1 ;;
     esac
