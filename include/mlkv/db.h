@@ -35,6 +35,14 @@ enum {
                                    what only the journal held */
 };
 
+/* A program's own pool of threads: runs task(argument, i) for all i below n, in any order and by any
+ * threads (its own thread alone will do), and returns when all have returned. It may be called by
+ * several threads at once, is never called inside a task, nor by who holds the store's writer lock
+ * (inside a transaction one thread does it all). It and the tasks do not jump out or fork; the
+ * tasks do not wait for each other, take no lock that writers hold, and are not cancelled. */
+typedef void (*mlkv_parallel)(void *context, void (*task)(void *argument, size_t i), void *argument,
+                              size_t n);
+
 /* Zero means the default, so `mlkv_options o = {sizeof o}` is all defaults. Unknown non-zero bytes
  * past a known size are refused. */
 typedef struct {
@@ -56,15 +64,21 @@ typedef struct {
     size_t compress_threshold_bytes; /* values of this size or more are tried with zstd; default
                                         1024; SIZE_MAX never */
     int32_t compress_level;          /* zstd level -7..19; 0 means the default, 1 */
-    uint32_t reserved;               /* 0 */
+    uint32_t threads;       /* that encode and decode one large value or tensor at once, the caller
+                         counted: 1 never another, at most 256; default the processors that the
+                         process may use, at most 4. They start at the first work of 1 MiB, sleep
+                         when there is none, and end with the last close */
+    mlkv_parallel parallel; /* NULL, or the program's own threads, which then do it: `threads` of
+                               them at once */
+    void *parallel_context; /* passed to it */
 } mlkv_options;
 
 /* Opens the store in the folder `path`, creating folder (0700) and store as needed, and recovering
  * what a crash left. path == NULL is an in-memory store of this process and its forked children: a
  * folder in /dev/shm (or TMPDIR), removed at the last close by the process that made it. options ==
  * NULL means defaults. Opening the same folder again in one process shares the instance: the first
- * opener's cache_bytes, batch_bytes and sync_interval_ms hold, durability and flags are each
- * handle's own. Cost: milliseconds; after a crash, the time to replay at most a ring. Returns
+ * opener's cache_bytes, batch_bytes, sync_interval_ms, threads and parallel hold, durability and
+ * flags are each handle's own. Cost: milliseconds; after a crash, the time to replay at most a ring. Returns
  * MLKV_OK; MLKV_E_ARGUMENT (options), MLKV_E_ABSENT_STORE, MLKV_E_PERMISSION, MLKV_E_IO,
  * MLKV_E_FULL, MLKV_E_MEMORY, MLKV_E_VERSION (of another format, or another protocol of the library:
  * the detail names both), MLKV_E_MISMATCH (journal and LMDB do not belong together: see

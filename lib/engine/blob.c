@@ -7,7 +7,7 @@
  * a small frame then makes the references visible, it puts R = 1; the note goes later, whenever it
  * is convenient. Ids come from LMDB's own counter (I9), taken a range at a time. A commit is
  * bounded (COMMIT_BYTES), so that LMDB never spills and the writers' drain is not kept waiting for
- * long. Locks: blob_lock for the range of ids; LMDB's write lock for a commit; no other.
+ * long. Pieces are encoded and decoded by the threads of the engine's pool. Locks: blob_lock for the range of ids; LMDB's write lock for a commit; no other.
  */
 #include "engine/engine.h"
 
@@ -18,9 +18,12 @@
 #include "base/lock.h"
 #include "base/record.h"
 
+#include <stdlib.h>
+
 enum {
     ID_RANGE = 256,          /* ids taken from LMDB at once: one commit for so many blobs */
-    COMMIT_BYTES = 32 << 20, /* encoded bytes of one LMDB transaction */
+    COMMIT_BYTES = 32 << 20, /* raw bytes of one LMDB transaction, and encoded at once */
+    ENCODED_SLACK = 256,     /* what a piece's header and planes' heads take beyond its bytes */
     PIECE_SIZE = 1 << 20, /* raw bytes of a piece: LMDB's free list degrades with many different run
                              lengths, so there is one */
     BLOB_KEY_SIZE = 13,
@@ -74,32 +77,44 @@ static int take_ids(engine *self, uint64_t n, uint64_t *ret_first)
     return result;
 }
 
-/* One piece of one value, encoded and waiting for its commit. */
+/* One piece of one value, which waits for its commit. */
 typedef struct {
     uint64_t id;
     uint32_t piece;
-    size_t offset, size;
+    mlkv_slice raw;
+    mlkv_buffer bytes; /* encoded; its memory is used again */
 } pending_piece;
 
 typedef struct {
     engine *engine;
-    mlkv_buffer bytes;  /* encoded pieces */
-    mlkv_buffer pieces; /* pending_piece[] */
+    planes_form form;
+    pending_piece *pieces;
+    size_t count, capacity;
+    size_t raw_bytes; /* of all pieces */
 } writer;
+
+static int encode_piece(void *context, size_t i)
+{
+    const writer *w = context;
+    pending_piece *piece = &w->pieces[i];
+    piece->bytes.size = 0;
+    int result = buffer_reserve(&piece->bytes, piece->raw.size + ENCODED_SLACK);
+    return result != MLKV_OK ? result
+                             : blob_piece_encode(&w->engine->options.cells, w->form, piece->id,
+                                                 piece->piece, piece->raw, &piece->bytes);
+}
 
 static int put_pieces(writer *w, store_write *write)
 {
-    const pending_piece *pieces = w->pieces.data;
     int result = MLKV_OK;
-    for (size_t i = 0; i < w->pieces.size / sizeof *pieces && result == MLKV_OK; i++) {
+    for (size_t i = 0; i < w->count && result == MLKV_OK; i++) {
+        const pending_piece *piece = &w->pieces[i];
         unsigned char key[BLOB_KEY_SIZE], session[8];
-        blob_key(pieces[i].id, pieces[i].piece, key);
-        result = store_write_put(
-            write, slice_of(key, sizeof key),
-            slice_of((unsigned char *)w->bytes.data + pieces[i].offset, pieces[i].size),
-            slice_of(NULL, 0));
-        if (result == MLKV_OK && pieces[i].piece == 0) {
-            note_key(pieces[i].id, key);
+        blob_key(piece->id, piece->piece, key);
+        result = store_write_put(write, slice_of(key, sizeof key), slice_of_buffer(&piece->bytes),
+                                 slice_of(NULL, 0));
+        if (result == MLKV_OK && piece->piece == 0) {
+            note_key(piece->id, key);
             store_le64(session, liveness_session(w->engine->liveness));
             result = store_write_put(write, slice_of(key, NOTE_KEY_SIZE),
                                      slice_of(session, sizeof session), slice_of(NULL, 0));
@@ -108,12 +123,15 @@ static int put_pieces(writer *w, store_write *write)
     return result;
 }
 
+/* Encodes the pieces, by several threads if they are many, and commits them. */
 static int flush(writer *w)
 {
-    if (w->pieces.size == 0)
+    if (w->count == 0)
         return MLKV_OK;
     store_write *write = NULL;
-    int result = engine_store_begin(w->engine, w->engine->options.lock_timeout_ms, &write);
+    int result = engine_share(w->engine, w->raw_bytes, encode_piece, w, w->count);
+    if (result == MLKV_OK)
+        result = engine_store_begin(w->engine, w->engine->options.lock_timeout_ms, &write);
     if (result != MLKV_OK)
         return result;
     result = put_pieces(w, write);
@@ -121,36 +139,53 @@ static int flush(writer *w)
         result = engine_store_commit(w->engine, write);
     else
         engine_store_abort(w->engine, write);
-    w->bytes.size = 0;
-    w->pieces.size = 0;
+    w->count = w->raw_bytes = 0;
     FAULT_POINT(BLOB_PIECE);
     return result;
 }
 
-static int write_one(writer *w, planes_form form, mlkv_slice raw, const cell_blob *blob)
+static int add_piece(writer *w, const cell_blob *blob, uint32_t piece, mlkv_slice raw)
+{
+    if (w->count == w->capacity) {
+        size_t capacity = w->capacity + w->capacity / 2 + 16;
+        pending_piece *pieces = reallocarray(w->pieces, capacity, sizeof *pieces);
+        if (pieces == NULL)
+            return error_set_memory("a blob's pieces");
+        memset(pieces + w->capacity, 0, (capacity - w->capacity) * sizeof *pieces);
+        w->pieces = pieces;
+        w->capacity = capacity;
+    }
+    pending_piece *own = &w->pieces[w->count++];
+    own->id = blob->id;
+    own->piece = piece;
+    own->raw = raw;
+    w->raw_bytes += raw.size;
+    return w->raw_bytes >= COMMIT_BYTES ? flush(w) : MLKV_OK;
+}
+
+static int write_one(writer *w, mlkv_slice raw, const cell_blob *blob)
 {
     int result = MLKV_OK;
     for (uint32_t i = 0; i < blob->pieces && result == MLKV_OK; i++) {
         size_t start = (size_t)i * PIECE_SIZE,
                size = raw.size - start < PIECE_SIZE ? raw.size - start : PIECE_SIZE;
-        pending_piece piece = {blob->id, i, w->bytes.size, 0};
-        result =
-            blob_piece_encode(&w->engine->options.cells, form, blob->id, i,
-                              slice_of((const unsigned char *)raw.data + start, size), &w->bytes);
-        piece.size = w->bytes.size - piece.offset;
-        if (result == MLKV_OK)
-            result = buffer_append(&w->pieces, &piece, sizeof piece);
-        if (result == MLKV_OK && w->bytes.size >= COMMIT_BYTES)
-            result = flush(w);
+        result = add_piece(w, blob, i, slice_of((const unsigned char *)raw.data + start, size));
     }
     return result;
+}
+
+static void writer_done(writer *w)
+{
+    for (size_t i = 0; i < w->capacity; i++)
+        mlkv_buffer_free(&w->pieces[i].bytes);
+    free(w->pieces);
 }
 
 int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, size_t n,
                        cell_blob *ret_blobs)
 {
     uint64_t first = 0;
-    writer w = {.engine = self};
+    writer w = {.engine = self, .form = form};
     int result = engine_check_writable(self);
     if (result == MLKV_OK)
         result = take_ids(self, n, &first);
@@ -162,12 +197,11 @@ int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, s
             result = error_set(MLKV_E_SIZE, "a value of %zu bytes", raws[i].size);
         ret_blobs[i] = (cell_blob){first + i, raws[i].size, (uint32_t)pieces, PIECE_SIZE};
         if (result == MLKV_OK)
-            result = write_one(&w, form, raws[i], &ret_blobs[i]);
+            result = write_one(&w, raws[i], &ret_blobs[i]);
     }
     if (result == MLKV_OK)
         result = flush(&w);
-    mlkv_buffer_free(&w.bytes);
-    mlkv_buffer_free(&w.pieces);
+    writer_done(&w);
     if (result == MLKV_OK) {
         FAULT_POINT(BLOB_WRITTEN);
         atomic_fetch_add_explicit(&self->counters.blobs_written, n, memory_order_relaxed);
@@ -180,37 +214,54 @@ int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, s
     return result;
 }
 
-int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, size_t size,
-                     void *to)
+/* A part of a blob that is being read; a task for each piece of it. */
+typedef struct {
+    store_read *read; /* several threads may get from it at once */
+    const cell_blob *blob;
+    uint64_t offset;
+    size_t size;
+    unsigned char *to;
+} reading;
+
+static int read_piece(void *context, size_t i)
 {
-    unsigned char key[BLOB_KEY_SIZE], *out = to;
+    const reading *self = context;
+    const cell_blob *blob = self->blob;
+    unsigned char key[BLOB_KEY_SIZE];
+    mlkv_slice stored;
+    uint32_t piece = (uint32_t)(self->offset / blob->piece_size + i);
+    uint64_t start = (uint64_t)piece * blob->piece_size, end = self->offset + self->size;
+    size_t raw_size =
+        blob->size - start < blob->piece_size ? (size_t)(blob->size - start) : blob->piece_size;
+    uint64_t from = start < self->offset ? self->offset : start;
+    size_t part = (size_t)((end - start < raw_size ? end : start + raw_size) - from);
+    unsigned char *out = self->to + (from - self->offset);
+    blob_key(blob->id, piece, key);
+    int result = store_read_get_lasting(self->read, slice_of(key, sizeof key), &stored);
+    if (result != MLKV_OK)
+        return result == MLKV_ABSENT ? ENGINE_AGAIN : result;
+    if (part == raw_size)
+        return blob_piece_decode(blob->id, piece, stored, out, raw_size);
     mlkv_buffer whole = {0};
-    int result = MLKV_OK;
-    while (size != 0 && result == MLKV_OK) {
-        uint32_t piece = (uint32_t)(offset / blob->piece_size);
-        size_t skip = offset % blob->piece_size;
-        uint64_t start = (uint64_t)piece * blob->piece_size;
-        size_t raw_size =
-            blob->size - start < blob->piece_size ? (size_t)(blob->size - start) : blob->piece_size;
-        size_t part = raw_size - skip < size ? raw_size - skip : size;
-        mlkv_slice stored;
-        blob_key(blob->id, piece, key);
-        result = store_read_get_lasting(read, slice_of(key, sizeof key), &stored);
-        if (result == MLKV_OK && part == raw_size) {
-            result = blob_piece_decode(blob->id, piece, stored, out, raw_size);
-        } else if (result == MLKV_OK) {
-            result = buffer_reserve(&whole, raw_size);
-            if (result == MLKV_OK)
-                result = blob_piece_decode(blob->id, piece, stored, whole.data, raw_size);
-            if (result == MLKV_OK)
-                memcpy(out, (unsigned char *)whole.data + skip, part);
-        }
-        out += part;
-        offset += part;
-        size -= part;
-    }
+    result = buffer_reserve(&whole, raw_size);
+    if (result == MLKV_OK)
+        result = blob_piece_decode(blob->id, piece, stored, whole.data, raw_size);
+    if (result == MLKV_OK)
+        memcpy(out, (unsigned char *)whole.data + (from - start), part);
     mlkv_buffer_free(&whole);
     return result;
+}
+
+int engine_blob_read(engine *self, store_read *read, const cell_blob *blob, uint64_t offset,
+                     size_t size, void *to)
+{
+    if (size == 0)
+        return MLKV_OK;
+    reading all = {read, blob, offset, size, to};
+    uint64_t last = (offset + size - 1) / blob->piece_size;
+    size_t pieces = (size_t)(last - offset / blob->piece_size + 1);
+    int result = engine_share(self, size, read_piece, &all, pieces);
+    return result == ENGINE_AGAIN ? MLKV_ABSENT : result;
 }
 
 /* The piece that parts are copied from. */

@@ -19,6 +19,7 @@
 #ifndef MLKV_ENGINE_ENGINE_H
 #define MLKV_ENGINE_ENGINE_H
 
+#include "base/pool.h"
 #include "cache/cache.h"
 #include "codec/cell.h"
 #include "engine/batch.h"
@@ -37,6 +38,8 @@ typedef struct {
     cell_options cells;
     size_t cache_bytes, ring_bytes, batch_bytes;
     uint32_t sync_interval_ms, lock_timeout_ms;
+    unsigned threads;
+    pool_executor executor;
     int durability;
     bool read_only, create, accept_loss, in_memory;
     bool quiet; /* the keeper cleans nothing: what it would clean is being mended */
@@ -63,6 +66,7 @@ struct engine {
                                  ones stay mapped until the end */
     pending *_Atomic pending;
     cache *cache;
+    pool *pool; /* for what is large: encoding, decoding, checksums */
     liveness *liveness;
     ranks *ranks;              /* counted trees, as of the cursor */
     ranks_budget ranks_budget; /* theirs and those of this engine's snapshots */
@@ -171,6 +175,11 @@ int engine_snapshot_at(engine *self, uint64_t cursor, store_read **ret_read);
 int engine_write_begin(engine *self);
 int engine_write_begin_within(engine *self, uint32_t timeout_ms); /* not lock_timeout_ms */
 void engine_write_end(engine *self);
+/* In a forked child: what its thread held is its parent's. */
+void engine_write_forget(void);
+/* pool_run by the engine's pool, with what this thread holds minded. The tasks take no lock but the
+ * gate of LMDB's readers. */
+int engine_share(engine *self, uint64_t bytes, pool_task task, void *argument, size_t n);
 /* Appends the batch as one frame (or directly, if it is too large), takes it in here. Under the
  * writer lock. *ret_end: the position to wait for. */
 int engine_commit(engine *self, batch *records, uint64_t *ret_end);
@@ -252,8 +261,8 @@ void engine_blobs_discard(engine *self, const uint64_t *ids, size_t n);
 int engine_blob_read_parts(store_read *read, const cell_blob *blob, const blob_part *parts,
                            size_t n);
 /* Reads [offset, offset + size) of a blob from a snapshot. MLKV_ABSENT if a piece is not there. */
-int engine_blob_read(store_read *read, const cell_blob *blob, uint64_t offset, size_t size,
-                     void *to);
+int engine_blob_read(engine *self, store_read *read, const cell_blob *blob, uint64_t offset,
+                     size_t size, void *to);
 
 /* --- clean.c --- */
 /* Deletes the pieces of waste blobs, then their W records. MLKV_ABSENT if there was none. */

@@ -93,8 +93,9 @@ static int check_values(const mlkv_options *o)
     if (o->compress_level < COMPRESS_LEVEL_MIN || o->compress_level > COMPRESS_LEVEL_MAX)
         return error_set(MLKV_E_ARGUMENT, "options: compress_level %d is not in -7..19",
                          o->compress_level);
-    if (o->reserved != 0)
-        return error_set(MLKV_E_ARGUMENT, "options: reserved is not 0");
+    if (o->threads > POOL_THREADS_MAX)
+        return error_set(MLKV_E_ARGUMENT, "options: threads %u is more than %d",
+                         (unsigned)o->threads, POOL_THREADS_MAX);
     return MLKV_OK;
 }
 
@@ -122,6 +123,8 @@ int engine_check_options(const mlkv_options *given, bool in_memory, engine_optio
         .batch_bytes = o.batch_bytes != 0 ? o.batch_bytes : BATCH_BYTES,
         .sync_interval_ms = o.sync_interval_ms != 0 ? o.sync_interval_ms : SYNC_INTERVAL_MS,
         .lock_timeout_ms = o.lock_timeout_ms != 0 ? o.lock_timeout_ms : LOCK_TIMEOUT_MS,
+        .threads = o.threads != 0 ? o.threads : pool_default_threads(),
+        .executor = {.run = o.parallel, .context = o.parallel_context},
         .durability = o.durability != 0 ? o.durability : MLKV_JOURNAL,
         .read_only = (o.flags & MLKV_READ_ONLY) != 0,
         .create = (o.flags & (MLKV_READ_ONLY | MLKV_NO_CREATE)) == 0,

@@ -335,6 +335,8 @@ static int open_parts(engine *self)
     if (result == MLKV_OK)
         result = cache_create(self->options.cache_bytes, &self->cache);
     if (result == MLKV_OK)
+        result = pool_create(self->options.threads, &self->options.executor, &self->pool);
+    if (result == MLKV_OK)
         result = create_ranks(self);
     if (result == MLKV_OK && self->options.read_only)
         result = check_readable(self, alone);
@@ -349,6 +351,8 @@ static int open_parts(engine *self)
 
 static void free_parts(engine *self)
 {
+    pool_destroy(self->pool);
+    self->pool = NULL;
     pending_destroy(atomic_load(&self->pending));
     journal_close(engine_journal(self));
     engine_free_retired(self);

@@ -42,6 +42,7 @@ static void after_fork_child(void)
         journal_abandon(engine_journal(each));
         store_abandon(each->store);
     }
+    engine_write_forget();
     lock_release(&registry_lock); /* the child's only thread is the one that took it */
 }
 
@@ -71,6 +72,7 @@ static void registry_remove(engine *self)
 
 static void engine_free(engine *self)
 {
+    pool_forget(self->pool); /* an abandoned one's: whoever closes has ended it */
     free(self->path);
     free(self);
 }

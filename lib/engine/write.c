@@ -23,6 +23,9 @@ enum {
     WAKE_APPLIER_PERCENT = 25,
 };
 
+/* Writer locks that this thread holds, of any store. */
+static _Thread_local unsigned locks_held;
+
 int engine_check_writable(engine *self)
 {
     if (self->options.read_only)
@@ -116,6 +119,12 @@ int engine_mend(engine *self)
     return engine_catch_up_locked(self);
 }
 
+static void unlock(engine *self)
+{
+    journal_unlock(engine_journal(self));
+    locks_held--;
+}
+
 int engine_write_begin(engine *self)
 {
     return engine_write_begin_within(self, self->options.lock_timeout_ms);
@@ -129,18 +138,29 @@ int engine_write_begin_within(engine *self, uint32_t timeout_ms)
     int taken = journal_lock(engine_journal(self), timeout_ms);
     if (taken < 0)
         return taken;
+    locks_held++;
     FAULT_POINT(WRITE_LOCKED);
     result = taken == LOCK_OWNER_DIED ? engine_mend(self) : engine_catch_up_locked(self);
     if (result != MLKV_OK)
-        journal_unlock(engine_journal(self));
+        unlock(self);
     FAULT_POINT(WRITE_CAUGHT_UP);
     return result;
 }
 
 void engine_write_end(engine *self)
 {
-    journal_unlock(engine_journal(self));
+    unlock(self);
     FAULT_POINT(WRITE_UNLOCKED);
+}
+
+void engine_write_forget(void)
+{
+    locks_held = 0;
+}
+
+int engine_share(engine *self, uint64_t bytes, pool_task task, void *argument, size_t n)
+{
+    return pool_run(self->pool, locks_held != 0, bytes, task, argument, n);
 }
 
 /* Drains until the frame fits. */

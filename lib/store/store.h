@@ -5,7 +5,8 @@
  * (R12); read transactions are renewed from a pool (MDB_NOTLS), never begun anew in the steady
  * state. Every value carries a 4-byte checksum behind it (of key and value), added on put and
  * checked on get: callers never see it. LMDB's codes are translated here. Threads: every function
- * may be called by any thread; a store_read or store_write belongs to one thread at a time.
+ * may be called by any thread; a store_read or store_write belongs to one thread at a time, but
+ * several may get records from one store_read at once.
  */
 #ifndef MLKV_STORE_STORE_H
 #define MLKV_STORE_STORE_H

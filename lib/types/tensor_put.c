@@ -203,7 +203,17 @@ static int put_rule(op *o, void *context)
     return put_new(o, self, &found, result == MLKV_OK);
 }
 
-static int put_begin(putting *self)
+/* Task: what the head of a chunk's new bytes says. */
+static int make_head(void *context, size_t chunk)
+{
+    putting *self = context;
+    self->heads[chunk].raw_size = (uint32_t)tensor_chunk_size(&self->form, chunk);
+    mlkv_slice raw = raw_of(self, chunk);
+    self->heads[chunk].checksum = hash_checksum(raw.data, raw.size, 0);
+    return MLKV_OK;
+}
+
+static int put_begin(mlkv *view, putting *self)
 {
     size_t n = (size_t)self->form.chunks + 1; /* calloc(0) may be NULL */
     self->heads = calloc(n, sizeof *self->heads);
@@ -212,12 +222,7 @@ static int put_begin(putting *self)
     self->wanted = calloc(n, sizeof *self->wanted);
     if (self->heads == NULL || self->noted == NULL || self->encoded == NULL || self->wanted == NULL)
         return error_set_memory("a tensor's chunks");
-    for (uint64_t chunk = 0; chunk < self->form.chunks; chunk++) {
-        self->heads[chunk].raw_size = (uint32_t)tensor_chunk_size(&self->form, chunk);
-        mlkv_slice raw = raw_of(self, chunk);
-        self->heads[chunk].checksum = hash_checksum(raw.data, raw.size, 0);
-    }
-    return MLKV_OK;
+    return op_share(view, self->form.raw_bytes, make_head, self, (size_t)self->form.chunks);
 }
 
 static void put_done(mlkv *view, putting *self)
@@ -276,7 +281,7 @@ int mlkv_tensor_put_counted(mlkv *view, mlkv_slice key, const mlkv_tensor *tenso
         result = error_set(MLKV_E_ARGUMENT, "the data of %s is NULL", tensor_text(tensor));
     if (result != MLKV_OK)
         return result;
-    result = put_begin(&self);
+    result = put_begin(view, &self);
     if (result == MLKV_OK)
         result = note(view, &self);
     for (int round = 0; result == MLKV_OK; round++) {

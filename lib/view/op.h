@@ -116,6 +116,17 @@ const cell_options *op_cell_options(const op *o);
 /* Raw size from which op_value_prepare writes a blob. */
 size_t op_blob_threshold(const op *o);
 
+/* --- work shared by the store's threads --- */
+typedef int (*op_task)(void *context, size_t i); /* 0 or negative, with a detail */
+/* Runs task(context, i) for all i below n, by this thread and those of the store's pool, if `bytes` (what is read and written in all) is
+ * worth it; outside an op or in one. Tasks belong to no op: of what is here they call op_cell_read_task alone. Of those that fail the one
+ * with the lowest i says the result and the detail. No lock is held while a task runs, but perhaps the writer lock of this thread. */
+int op_share(mlkv *view, uint64_t bytes, op_task task, void *context, size_t n);
+/* The same in a rule whose tasks call op_cell_read_task. */
+int op_share_reads(op *o, uint64_t bytes, op_task task, void *context, size_t n);
+/* op_cell_read for tasks. What it returns is what the task returns. */
+int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to);
+
 /* --- ordered scans --- */
 typedef struct scan scan;
 /* All records whose key starts with prefix and is > after (after.size == 0: from the start;

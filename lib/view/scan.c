@@ -405,7 +405,7 @@ int scan_cell_append(scan *self, mlkv_slice cell, mlkv_buffer *out)
     void *to = blob.size > SIZE_MAX / 2 - before ? NULL : buffer_extend(out, (size_t)blob.size);
     if (to == NULL)
         return error_set_memory("a large value");
-    result = engine_blob_read(self->read, &blob, 0, (size_t)blob.size, to);
+    result = engine_blob_read(self->engine, self->read, &blob, 0, (size_t)blob.size, to);
     if (result == MLKV_OK)
         return MLKV_OK;
     out->size = before;

@@ -61,22 +61,55 @@ static int prepare_blobs(engine *self, planes_form form, const mlkv_slice *raws,
     return result;
 }
 
+/* Values that are encoded into their cells, each by itself. */
+typedef struct {
+    const cell_options *options;
+    planes_form form;
+    const mlkv_slice *raws;
+    op_value *values;
+    const size_t *which;
+} encoding;
+
+static int encode_one(void *context, size_t i)
+{
+    const encoding *self = context;
+    size_t at = self->which[i];
+    return cell_encode_numbers(self->options, self->form, self->raws[at], &self->values[at].cell);
+}
+
+/* which: room for n numbers. */
+static int prepare_sorted(engine *self, planes_form form, const mlkv_slice *raws, size_t n,
+                          size_t limit, size_t *which, op_value *values)
+{
+    size_t small = 0, large = n; /* which: small ones from the front, large ones from the back */
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        values[i].cell.size = 0;
+    for (size_t i = n; i > 0; i--)
+        if (raws[i - 1].size >= limit)
+            which[--large] = i - 1;
+    for (size_t i = 0; i < n; i++) {
+        if (raws[i].size >= limit)
+            continue;
+        which[small++] = i;
+        bytes += raws[i].size;
+    }
+    encoding all = {&self->options.cells, form, raws, values, which};
+    int result = engine_share(self, bytes, encode_one, &all, small);
+    if (result == MLKV_OK && large != n)
+        result = prepare_blobs(self, form, raws, which + large, n - large, values);
+    return result;
+}
+
 static int prepare(engine *self, planes_form form, const mlkv_slice *raws, size_t n, bool as_blobs,
                    op_value *values)
 {
-    size_t limit = as_blobs ? 1 : threshold(self), large = 0;
-    size_t *which = calloc(n != 0 ? n : 1, sizeof *which);
-    int result = which == NULL ? error_set_memory("values") : MLKV_OK;
-    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
-        values[i].cell.size = 0;
-        if (raws[i].size >= limit)
-            which[large++] = i;
-        else
-            result = cell_encode_numbers(&self->options.cells, form, raws[i], &values[i].cell);
-    }
-    if (result == MLKV_OK && large != 0)
-        result = prepare_blobs(self, form, raws, which, large, values);
-    free(which);
+    size_t one = 0, *which = n == 1 ? &one : calloc(n != 0 ? n : 1, sizeof *which);
+    int result = which == NULL ? error_set_memory("values")
+                               : prepare_sorted(self, form, raws, n, as_blobs ? 1 : threshold(self),
+                                                which, values);
+    if (which != &one)
+        free(which);
     return result;
 }
 
@@ -240,8 +273,9 @@ int op_cell_retain(op *o, mlkv_slice cell)
 
 /* --- reading --- */
 
-/* checked: one part, by way of the checksums of its pieces. */
-static int read_parts(op *o, const cell_blob *blob, bool checked, const blob_part *parts, size_t n)
+/* checked: one part, by way of the checksums of its pieces. ENGINE_AGAIN: a piece is not there. */
+static int read_parts(const op *o, const cell_blob *blob, bool checked, const blob_part *parts,
+                      size_t n)
 {
     bool own = o->view->kind != VIEW_SNAPSHOT;
     store_read *read = o->view->read;
@@ -249,19 +283,28 @@ static int read_parts(op *o, const cell_blob *blob, bool checked, const blob_par
     int result = own ? store_read_begin(o->engine->store, &read) : MLKV_OK;
     if (result != MLKV_OK)
         return result;
-    result = checked ? engine_blob_read(read, blob, parts->offset, parts->size, parts->to)
-                     : engine_blob_read_parts(read, blob, parts, n);
+    result = checked
+                 ? engine_blob_read(o->engine, read, blob, parts->offset, parts->size, parts->to)
+                 : engine_blob_read_parts(read, blob, parts, n);
     if (own)
         store_read_end(read);
     if (result != MLKV_ABSENT)
         return result;
-    if (!own || ++o->missing > MISSING_MAX)
-        return error_set(MLKV_E_CORRUPT, "blob %llu is missing", (unsigned long long)blob->id);
+    return error_set(ENGINE_AGAIN, "blob %llu is missing", (unsigned long long)blob->id);
+}
+
+/* Of what read_parts says: a missing blob makes the op run again, for some time. */
+static int judge(op *o, int result)
+{
+    if (result != ENGINE_AGAIN)
+        return result;
+    if (o->view->kind == VIEW_SNAPSHOT || ++o->missing > MISSING_MAX)
+        return error_set(MLKV_E_CORRUPT, "%s", mlkv_error_detail());
     o->again = true;
     return ENGINE_AGAIN;
 }
 
-static int read_blob(op *o, const cell_blob *blob, uint64_t offset, size_t size, void *to)
+static int read_blob(const op *o, const cell_blob *blob, uint64_t offset, size_t size, void *to)
 {
     return read_parts(o, blob, true, &(blob_part){offset, size, to}, 1);
 }
@@ -278,7 +321,7 @@ int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n)
             result = error_set(MLKV_E_RANGE, "bytes from %llu on of a value of %llu",
                                (unsigned long long)parts[i].offset, (unsigned long long)blob.size);
     }
-    return result != MLKV_OK ? result : read_parts(o, &blob, false, parts, n);
+    return result != MLKV_OK ? result : judge(o, read_parts(o, &blob, false, parts, n));
 }
 
 int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)
@@ -296,13 +339,18 @@ int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)
     void *to = buffer_extend(out, (size_t)blob.size);
     if (to == NULL)
         return error_set_memory("a large value");
-    result = read_blob(o, &blob, 0, (size_t)blob.size, to);
+    result = judge(o, read_blob(o, &blob, 0, (size_t)blob.size, to));
     if (result != MLKV_OK)
         out->size = before;
     return result;
 }
 
 int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
+{
+    return judge(o, op_cell_read_task(o, cell, offset, size, to));
+}
+
+int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
 {
     cell_blob blob;
     int kind;
@@ -327,4 +375,18 @@ int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
         bytes_copy(to, (unsigned char *)whole.data + offset, size);
     mlkv_buffer_free(&whole);
     return result;
+}
+
+/* --- work shared by threads --- */
+
+int op_share(mlkv *view, uint64_t bytes, op_task task, void *context, size_t n)
+{
+    engine *self;
+    int result = view_enter(view, &self);
+    return result != MLKV_OK ? result : engine_share(self, bytes, task, context, n);
+}
+
+int op_share_reads(op *o, uint64_t bytes, op_task task, void *context, size_t n)
+{
+    return judge(o, engine_share(o->engine, bytes, task, context, n));
 }

@@ -90,7 +90,9 @@ class Options(SizedStructure):
         ("lock_timeout_ms", c_uint32),
         ("compress_threshold_bytes", c_size_t),
         ("compress_level", c_int32),
-        ("reserved", c_uint32),
+        ("threads", c_uint32),
+        ("_parallel", c_void_p),
+        ("_parallel_context", c_void_p),
     ]
 
 

@@ -25,6 +25,7 @@ _DURABILITIES = {"default": 0, "journal": 1, "sync": 2, "store": 3}
 _READ_ONLY, _NO_CREATE, _ACCEPT_LOSS = 1, 2, 4
 _NUMBERS = (
     "cache_bytes", "ring_bytes", "batch_bytes", "sync_interval_ms", "lock_timeout_ms", "compress_threshold_bytes", "compress_level",
+    "threads",
 )  # fmt: skip
 
 
@@ -55,7 +56,7 @@ class Client(_Commands):
 
     Options, all by name: decode_responses (str instead of bytes), encoding, encoding_errors; read_only, create (False: the store must be
     there), accept_loss; durability ("journal", "sync" or "store"); cache_bytes, ring_bytes, batch_bytes, sync_interval_ms,
-    lock_timeout_ms, compress_threshold_bytes, compress_level as in mlkv/db.h.
+    lock_timeout_ms, compress_threshold_bytes, compress_level, threads as in mlkv/db.h.
 
     A client pickles as its path and options: under multiprocessing's spawn the child opens the same store. One in memory cannot.
     """

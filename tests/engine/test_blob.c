@@ -44,7 +44,7 @@ static int read_part(engine *self, const cell_blob *blob, uint64_t offset, size_
 {
     store_read *read = NULL;
     OK(store_read_begin(self->store, &read));
-    int result = engine_blob_read(read, blob, offset, size, to);
+    int result = engine_blob_read(self, read, blob, offset, size, to);
     store_read_end(read);
     return result;
 }

@@ -34,7 +34,9 @@ START_TEST(fills_in_defaults)
                            3,
                            SIZE_MAX,
                            -7,
-                           0};
+                           3,
+                           NULL,
+                           NULL};
     OK(engine_check_options(&given, false, &o));
     ck_assert(o.read_only && o.accept_loss && !o.create && o.durability == MLKV_STORE &&
               o.cache_bytes == 1 && o.ring_bytes == 64 << 10);
@@ -61,7 +63,8 @@ START_TEST(refuses_values)
         {.compress_level = -8},
         {.compress_level = 20},
         {.compress_level = INT32_MIN},
-        {.reserved = 1},
+        {.threads = 257},
+        {.threads = UINT32_MAX},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mlkv_options given = bad[i];

@@ -12,7 +12,7 @@ START_TEST(opens_or_refuses)
     snprintf(deep, sizeof deep, "%s/no/such/folder", folder);
     MUST(MLKV_E_ARGUMENT, mlkv_open(path, &options, NULL));
     MUST(MLKV_E_ARGUMENT, mlkv_open("", &options, &db));
-    options.reserved = 1;
+    options.threads = 1000;
     MUST(MLKV_E_ARGUMENT, mlkv_open(path, &options, &db));
     options = small_options();
     options.size = 3;
