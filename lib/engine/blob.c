@@ -7,7 +7,8 @@
  * a small frame then makes the references visible, it puts R = 1; the note goes later, whenever it
  * is convenient. Ids come from LMDB's own counter (I9), taken a range at a time. A commit is
  * bounded (COMMIT_BYTES), so that LMDB never spills and the writers' drain is not kept waiting for
- * long. Pieces are encoded and decoded by the threads of the engine's pool. Locks: blob_lock for the range of ids; LMDB's write lock for a commit; no other.
+ * long. Pieces are encoded and decoded by the threads of the engine's pool. Locks: blob_lock for the
+ * range of ids; LMDB's write lock for a commit; no other, and none while tasks run.
  */
 #include "engine/engine.h"
 

@@ -34,6 +34,7 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
+    engine_write_forget();
     for (engine *each = registry; each != NULL; each = each->next) {
         if (atomic_load(&each->abandoned))
             continue;
@@ -42,7 +43,6 @@ static void after_fork_child(void)
         journal_abandon(engine_journal(each));
         store_abandon(each->store);
     }
-    engine_write_forget();
     lock_release(&registry_lock); /* the child's only thread is the one that took it */
 }
 

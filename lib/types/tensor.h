@@ -111,6 +111,8 @@ int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice
  * of it. */
 int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
                size_t size, void *to, chunk_head *ret_head);
+/* MLKV_E_CORRUPT unless these are the chunk's raw bytes. */
+int chunk_check(const chunk_head *head, uint64_t id, uint64_t chunk, const void *raw);
 /* All raw bytes of a chunk whose cell cannot be borrowed, into *buffer, compared with the checksum. */
 int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
                  mlkv_buffer *buffer);
@@ -133,6 +135,45 @@ static inline bool chunk_head_same(const chunk_head *a, const chunk_head *b)
 {
     return a->checksum == b->checksum && a->raw_size == b->raw_size;
 }
+
+/* --- tensor_group.c: many chunks, read by several threads --- */
+struct plan_entry;
+typedef struct {
+    uint64_t chunk;
+    chunk_head head;
+    mlkv_slice cell;   /* in `value` */
+    mlkv_buffer value; /* the T value */
+    /* group_read: these raw bytes are wanted, there */
+    uint64_t offset;
+    size_t size;
+    unsigned char *to;
+    /* gathering: these rows */
+    const struct plan_entry *entries;
+    size_t n;
+} chunk_part;
+
+typedef struct {
+    op *o;
+    uint64_t id;
+    chunk_part *parts;
+    size_t count, capacity;
+    uint64_t bytes; /* of raw chunks */
+} chunk_group;      /* start as {0}, or with group_begin in a new op */
+
+/* Whether reading so many bytes of such chunks is worth several threads. */
+bool group_pays(const tensor_form *form, uint64_t bytes);
+/* Nothing is in it; its memory is kept. */
+void group_begin(chunk_group *self);
+/* Fetches a chunk. The rest of *ret_part is the caller's to fill in, before the next call. */
+int group_add(chunk_group *self, op *o, const tensor_form *form, uint64_t id, uint64_t chunk,
+              chunk_part **ret_part);
+/* It should be run before more is added. */
+bool group_is_full(const chunk_group *self);
+/* Runs a task for each part, by its number, and empties the group. */
+int group_run(chunk_group *self, op_task task, void *context);
+/* The same: reads each part to where it is wanted; whole chunks are compared with their checksums. */
+int group_read(chunk_group *self);
+void group_done(chunk_group *self);
 
 /* --- tensor_prepared.c: chunks encoded outside the lock --- */
 typedef struct {
@@ -178,7 +219,7 @@ typedef struct tensor_pass {
 int tensor_pass_run(mlkv *view, tensor_pass *self);
 
 /* --- tensor_plan.c: row numbers in the order of the rows --- */
-typedef struct {
+typedef struct plan_entry {
     uint64_t row;
     size_t at; /* its place in the caller's array */
 } plan_entry;

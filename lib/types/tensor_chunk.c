@@ -113,6 +113,14 @@ int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_
                       : chunk_split(form, id, chunk, slice_of_buffer(value), ret_head, ret_cell);
 }
 
+int chunk_check(const chunk_head *head, uint64_t id, uint64_t chunk, const void *raw)
+{
+    return hash_checksum(raw, head->raw_size, 0) == head->checksum
+               ? MLKV_OK
+               : corrupt(id, chunk, "does not have the bytes its checksum was made of");
+}
+
+/* Of many chunks: tensor_group.c. */
 int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
                size_t size, void *to, chunk_head *ret_head)
 {
@@ -127,9 +135,8 @@ int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint
         memcpy(to, (const unsigned char *)raw.data + offset, size);
     else
         result = op_cell_read(o, cell, offset, size, to);
-    if (result == MLKV_OK && size == ret_head->raw_size &&
-        hash_checksum(to, size, 0) != ret_head->checksum)
-        result = corrupt(id, chunk, "does not have the bytes its checksum was made of");
+    if (result == MLKV_OK && size == ret_head->raw_size)
+        result = chunk_check(ret_head, id, chunk, to);
     return result;
 }
 
@@ -138,9 +145,7 @@ int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlk
 {
     buffer->size = 0;
     int result = op_cell_append(o, cell, buffer);
-    if (result == MLKV_OK && hash_checksum(buffer->data, buffer->size, 0) != head->checksum)
-        result = corrupt(id, chunk, "does not have the bytes its checksum was made of");
-    return result;
+    return result != MLKV_OK ? result : chunk_check(head, id, chunk, buffer->data);
 }
 
 int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool needed,

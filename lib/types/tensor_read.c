@@ -7,7 +7,8 @@
  * RESTARTS_MAX times as one operation, for which the view at last holds the writers back. So writes
  * to other keys never disturb a long read.
  *
- * Chunks are decoded straight into the caller's memory. State: one `reading` a call. Locks: none.
+ * Chunks are decoded straight into the caller's memory, many at once by several threads
+ * (tensor_group.c). State: one `reading` a call. Locks: none.
  *
  * Memory is allocated between two passes, never in one: the allocator may be the caller's, and a rule
  * may run under the writer lock. So each state that a pass meets is compared with what was allocated;
@@ -74,25 +75,50 @@ typedef struct {
     uint64_t first, count; /* rows */
     unsigned char *data;
     size_t size;
+    chunk_group group;
     tensor_form form; /* read_allocated: the state that the pass met */
     size_t wanted;    /* likewise: the bytes that it needs if it does not go into data, else 0 */
 } reading;
 
+/* Rows [row, row + rows) of one chunk: at once, or when the group is read. */
+static int read_chunk(op *o, reading *self, const tensor_form *form, bool grouped, uint64_t row,
+                      uint64_t rows)
+{
+    chunk_head head;
+    chunk_part *part = NULL;
+    uint64_t chunk = row / form->chunk_rows;
+    uint64_t offset = row % form->chunk_rows * form->row_bytes;
+    size_t size = (size_t)(rows * form->row_bytes);
+    unsigned char *to = self->data + (row - self->first) * form->row_bytes;
+    if (!grouped)
+        return chunk_read(o, form, self->pass.id, chunk, offset, size, to, &head);
+    int result = group_add(&self->group, o, form, self->pass.id, chunk, &part);
+    if (result == MLKV_OK) {
+        part->offset = offset;
+        part->size = size;
+        part->to = to;
+    }
+    return result;
+}
+
 static int read_chunks(op *o, reading *self, const tensor_form *form)
 {
     uint64_t row = self->first + self->pass.at, end = self->first + self->count, bytes = 0;
+    bool grouped = form->row_bytes != 0 && group_pays(form, (end - row) * form->row_bytes);
     int result = MLKV_OK;
+    group_begin(&self->group);
     while (row < end && form->row_bytes != 0 && bytes < self->pass.group_bytes &&
            result == MLKV_OK) {
-        chunk_head head;
-        uint64_t chunk = row / form->chunk_rows, skip = row % form->chunk_rows;
+        uint64_t skip = row % form->chunk_rows;
         uint64_t rows = form->chunk_rows - skip < end - row ? form->chunk_rows - skip : end - row;
-        size_t size = (size_t)(rows * form->row_bytes);
-        result = chunk_read(o, form, self->pass.id, chunk, skip * form->row_bytes, size,
-                            self->data + (row - self->first) * form->row_bytes, &head);
+        result = read_chunk(o, self, form, grouped, row, rows);
+        if (result == MLKV_OK && group_is_full(&self->group))
+            result = group_read(&self->group);
         row += rows;
-        bytes += size;
+        bytes += rows * form->row_bytes;
     }
+    if (result == MLKV_OK)
+        result = group_read(&self->group);
     self->pass.reached = row - self->first;
     self->pass.done = row >= end || form->row_bytes == 0;
     return result;
@@ -120,6 +146,7 @@ static int read_checked(mlkv *view, reading *self)
         result = error_set(MLKV_E_ARGUMENT, "%zu bytes are to be written at NULL", self->size);
     if (result == MLKV_OK)
         result = tensor_pass_run(view, &self->pass);
+    group_done(&self->group);
     chunk_scratch_trim();
     return result;
 }
@@ -220,6 +247,7 @@ int mlkv_tensor_get_allocated(mlkv *view, mlkv_slice key, const mlkv_allocator *
     if (allocator == NULL)
         allocator = &allocator_default;
     result = read_allocated(view, key, &self, allocator);
+    group_done(&self.group);
     chunk_scratch_trim();
     if (result != MLKV_OK || self.form.raw_bytes == 0)
         release(&self, allocator);

@@ -369,6 +369,9 @@ int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size
         bytes_copy(to, (const unsigned char *)raw.data + offset, size);
         return MLKV_OK;
     }
+    mlkv_buffer direct = {.data = to, .capacity = size}; /* all of it fits, so it does not grow */
+    if (size == raw_size && size != 0)
+        return cell_decode(cell, &direct);
     mlkv_buffer whole = {0};
     result = cell_decode(cell, &whole);
     if (result == MLKV_OK)
