@@ -1,10 +1,12 @@
 /* make_golden.c - makes the stores of tests/golden, once a format version, by hand: make_golden
- * clean FOLDER; make_golden crashed FOLDER.
+ * clean FOLDER; make_golden crashed FOLDER; make_golden tensors FOLDER; make_golden payloads FOLDER.
  *
  * "clean" is closed; "crashed" has its newest half only in the journal when the process kills
- * itself. The content is that of golden.h.
+ * itself: their content is that of golden.h. "tensors" is closed, too, of golden_tensors.h; of those and of the other types "payloads"
+ * writes some as mlkv_key_dump gives them, a file each, into an existing folder.
  */
 #include "golden.h"
+#include "golden_tensors.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -63,20 +65,61 @@ static void second_half(mlkv *db)
     must(mlkv_string_add(db, golden_text("counter"), -42, &sum), "counter");
 }
 
-int main(int count, char **arguments)
+static void write_payloads(const char *folder)
+{
+    mlkv *db = NULL;
+    mlkv_buffer payload = {0};
+    must(mlkv_open(NULL, NULL, &db), "open");
+    must(golden_others_put(db), "other types");
+    must(golden_tensors_put(db), "tensors");
+    for (int i = 0; i < GOLDEN_PAYLOADS; i++) {
+        char name[48], path[1024];
+        golden_payload_key(i, name);
+        must(mlkv_key_dump(db, golden_text(name), &payload), name);
+        snprintf(path, sizeof path, "%s/%s.payload", folder, name);
+        FILE *file = fopen(path, "wb");
+        if (file == NULL || fwrite(payload.data, 1, payload.size, file) != payload.size ||
+            fclose(file) != 0)
+            must(-1, path);
+    }
+    mlkv_buffer_free(&payload);
+    must(mlkv_close(db), "close");
+}
+
+static void write_tensors(const char *folder)
+{
+    mlkv_options options = {.size = sizeof options, .ring_bytes = GOLDEN_RING};
+    mlkv *db = NULL;
+    must(mlkv_open(folder, &options, &db), "open");
+    must(golden_tensors_put(db), "tensors");
+    must(mlkv_close(db), "close");
+}
+
+static void write_mixed(const char *folder, int crash)
 {
     mlkv_options options = {.size = sizeof options, .ring_bytes = 64 << 10, .cache_bytes = 1 << 20};
     mlkv *db = NULL;
-    if (count != 3 || (strcmp(arguments[1], "clean") != 0 && strcmp(arguments[1], "crashed") != 0))
-        return 2;
-    must(mlkv_open(arguments[2], &options, &db), "open");
+    must(mlkv_open(folder, &options, &db), "open");
     first_half(db);
     must(mlkv_flush(db, MLKV_STORE), "flush");
     second_half(db);
-    if (strcmp(arguments[1], "crashed") == 0) {
+    if (crash) {
         must(mlkv_flush(db, MLKV_SYNC), "sync");
         (void)kill(getpid(), SIGKILL);
     }
     must(mlkv_close(db), "close");
+}
+
+int main(int count, char **arguments)
+{
+    if (count == 3 && strcmp(arguments[1], "payloads") == 0)
+        write_payloads(arguments[2]);
+    else if (count == 3 && strcmp(arguments[1], "tensors") == 0)
+        write_tensors(arguments[2]);
+    else if (count == 3 &&
+             (strcmp(arguments[1], "clean") == 0 || strcmp(arguments[1], "crashed") == 0))
+        write_mixed(arguments[2], strcmp(arguments[1], "crashed") == 0);
+    else
+        return 2;
     return 0;
 }
