@@ -67,6 +67,11 @@ typedef struct {
     size_t arena_capacity;
 } mlkv_rows;
 
+/* Replaces a buffer's content by a copy of these bytes, which must not be its own, with memory that
+ * the library can go on with: for functions that fill buffers for it. Returns MLKV_OK; MLKV_E_MEMORY:
+ * the content is as before; MLKV_E_ARGUMENT. Since 0.1. */
+MLKV_API int mlkv_buffer_assign(mlkv_buffer *buffer, const void *data, size_t size);
+
 /* Frees what the library allocated in a buffer or in rows, and resets it to {0}. NULL is accepted.
  */
 MLKV_API void mlkv_buffer_free(mlkv_buffer *buffer);

@@ -5,6 +5,7 @@
 #include <mlkv/base.h>
 #include <mlkv/bits.h>
 #include <mlkv/command.h>
+#include <mlkv/compute.h>
 #include <mlkv/db.h>
 #include <mlkv/dump.h>
 #include <mlkv/error.h>

@@ -108,6 +108,13 @@ void *buffer_extend(mlkv_buffer *buffer, size_t size)
     return (unsigned char *)buffer->data + place;
 }
 
+int mlkv_buffer_assign(mlkv_buffer *buffer, const void *data, size_t size)
+{
+    if (buffer == NULL || (data == NULL && size != 0))
+        return error_set(MLKV_E_ARGUMENT, "%s is NULL", buffer == NULL ? "buffer" : "data");
+    return buffer_assign(buffer, data, size);
+}
+
 void mlkv_buffer_free(mlkv_buffer *buffer)
 {
     if (buffer == NULL)

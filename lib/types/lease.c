@@ -13,8 +13,6 @@
  *      longer than some seconds, and then looks again.
  * Locks: the writer lock, in each call that writes.
  */
-#include <mlkv/lock.h>
-
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -23,6 +21,7 @@
 #include "types/entry.h"
 #include "types/expiry.h"
 #include "types/integer.h"
+#include "types/lease.h"
 #include "types/values.h"
 #include "types/wait.h"
 
@@ -205,21 +204,36 @@ typedef struct {
     bool releases;
 } held_call;
 
+/* MLKV_OK: it is held with this token, and the entry is open. */
+static int open_held(op *o, mlkv_slice key, const mlkv_lock *lock, entry *found, holder *ret_holder)
+{
+    bool stands;
+    int result = open_lock(o, key, found, ret_holder, &stands);
+    if (result != MLKV_OK)
+        return result;
+    bool same = memcmp(ret_holder->lock.token, lock->token, TOKEN_SIZE) == 0 &&
+                ret_holder->lock.fence == lock->fence;
+    return same ? MLKV_OK : MLKV_ABSENT;
+}
+
+int lease_end(op *o, mlkv_slice key, const mlkv_lock *lock)
+{
+    entry found;
+    holder self;
+    int result = open_held(o, key, lock, &found, &self);
+    return result != MLKV_OK ? result : entry_remove(o, &found);
+}
+
 static int held_rule(op *o, void *context)
 {
     const held_call *call = context;
     entry found;
     holder self;
-    bool stands;
-    int result = open_lock(o, call->key, &found, &self, &stands);
-    if (result != MLKV_OK)
-        return result;
-    if (memcmp(self.lock.token, call->lock->token, TOKEN_SIZE) != 0 ||
-        self.lock.fence != call->lock->fence)
-        return MLKV_ABSENT;
     if (call->releases)
-        return entry_remove(o, &found);
-    result = set_lease(o, &found, call->lease_ms);
+        return lease_end(o, call->key, call->lock);
+    int result = open_held(o, call->key, call->lock, &found, &self);
+    if (result == MLKV_OK)
+        result = set_lease(o, &found, call->lease_ms);
     return result != MLKV_OK ? result : store(o, &found, &self);
 }
 

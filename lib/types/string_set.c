@@ -18,6 +18,7 @@
 #include "types/entry.h"
 #include "types/expiry.h"
 #include "types/named.h"
+#include "types/string_set.h"
 #include "types/values.h"
 
 /* --- expiry --- */
@@ -184,6 +185,29 @@ int mlkv_string_set_with(mlkv *view, mlkv_slice key, mlkv_slice value, mlkv_set_
     if (result >= 0 && ret_existed != NULL)
         *ret_existed = call.existed;
     return result;
+}
+
+typedef struct {
+    set_call set; /* the first, so that set_rule is given the whole */
+    op_rule guard;
+    void *context;
+} guarded_call;
+
+static int guarded_rule(op *o, void *context)
+{
+    guarded_call *call = context;
+    int result = call->guard(o, call->context);
+    return result != MLKV_OK ? result : set_rule(o, &call->set);
+}
+
+int string_set_guarded(mlkv *view, mlkv_slice key, mlkv_slice value, mlkv_expiry expiry,
+                       op_rule guard, void *context)
+{
+    mlkv_pair pair = {key, value};
+    guarded_call call = {.set = {.pairs = &pair, .n = 1, .expiry = expiry},
+                         .guard = guard,
+                         .context = context};
+    return run_set(view, &call.set, guarded_rule);
 }
 
 int mlkv_string_set_many(mlkv *view, const mlkv_pair *pairs, size_t n)

@@ -9,6 +9,7 @@ Needs nothing but the standard library and libmlkv itself; numpy and torch are u
 """
 
 from . import errors
+from ._computing import Absent, CachedFunction
 from ._library import VERSION as __version__
 from ._locks import Lock, LockError, LockNotOwnedError
 from ._samples import Imported, Sample, Samples
@@ -24,7 +25,7 @@ Redis = StrictRedis = Client
 exceptions = errors  # redis-py's name for it
 
 __all__ = [
-    "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Pipeline", "Redis", "Report",
+    "Absent", "CachedFunction", "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Pipeline", "Redis", "Report",
     "Snapshot", "StrictRedis", "TensorInfo", "Transaction", "Transfer",
     "Watch", "__version__",
     "Imported", "Sample", "Samples", "SalvageReport", "salvage",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import FrozenSet
 
 from ._bits import BitCommands
+from ._computing import ComputingCommands
 from ._execute import ExecuteCommands
 from ._expiry import ExpiryCommands
 from ._generated import add_methods
@@ -25,7 +26,7 @@ from ._zsets import ZSetCommands
 
 class Commands(
     StringCommands, BitCommands, ExpiryCommands, HashCommands, WaitingCommands,
-    SetCommands, ZSetCommands, KeyCommands, TensorCommands, LockCommands, ExecuteCommands,
+    SetCommands, ZSetCommands, KeyCommands, TensorCommands, LockCommands, ComputingCommands, ExecuteCommands,
 ):  # fmt: skip
     """Everything that can be done with a view."""
 
@@ -38,7 +39,7 @@ class Commands(
 add_methods(Commands)
 
 # What gives an object to go on with, rather than a result.
-_NOT_COLLECTED = frozenset(("lock", "watch"))
+_NOT_COLLECTED = frozenset(("lock", "watch", "cached", "get_or_compute", "forget_computed", "compute_stats"))
 
 COMMANDS: FrozenSet[str] = frozenset(
     name

@@ -194,6 +194,32 @@ class LockGrant(ctypes.Structure):
     _fields_ = [("token", ctypes.c_char * 32), ("fence", c_uint64)]
 
 
+class ComputeCounts(ctypes.Structure):
+    _fields_ = [
+        (name, c_uint64)
+        for name in (
+            "hits", "stale_hits", "absent_hits", "misses", "computations", "failures", "absences", "unwanted", "waits", "refreshes",
+            "compute_ns", "saved_ns",
+        )
+    ]  # fmt: skip
+
+
+class ComputePolicy(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("ttl_ms", c_int64),
+        ("stale_ms", c_int64),
+        ("refresh_ahead_ms", c_int64),
+        ("absent_ms", c_int64),
+        ("lease_ms", c_int64),
+        ("wait_ms", c_int64),
+        ("jitter_percent", c_uint32),
+        ("stale_on_failure", c_uint32),
+        ("refresher", c_void_p),
+        ("counts", c_void_p),
+    ]
+
+
 class Match(ctypes.Structure):
     _fields_ = [("a_begin", c_uint64), ("b_begin", c_uint64), ("length", c_uint64)]
 
@@ -237,6 +263,7 @@ class RangeSpec(SizedStructure):
 
 
 VerifyCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)
+ComputeFunction = ctypes.CFUNCTYPE(c_int, c_void_p, SliceOut, c_void_p)
 SalvageCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_int, c_char_p)
 
 _V = c_void_p  # a view, a cursor, or the address of an array of slices
@@ -253,6 +280,7 @@ _HANDLE = POINTER(c_void_p)
 _PROTOTYPES: dict[str, tuple] = {
     "mlkv_version": (c_char_p,),
     "mlkv_buffer_free": (None, _BUFFER),
+    "mlkv_buffer_assign": (c_int, _V, c_char_p, c_size_t),
     "mlkv_rows_free": (None, _ROWS),
     "mlkv_error_detail": (c_char_p,),
     "mlkv_error_row": (c_int, c_size_t, POINTER(c_int), POINTER(c_char_p), POINTER(c_char_p)),
@@ -356,6 +384,8 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_watch_open": (c_int, _V, POINTER(WatchQuery), _HANDLE),
     "mlkv_watch_wait": (c_int, _V, c_int64),
     "mlkv_watch_close": (None, _V),
+    "mlkv_get_or_compute": (c_int, _V, Slice, POINTER(ComputePolicy), ComputeFunction, _V, _BUFFER, _V),
+    "mlkv_compute_forget": (c_int, _V, Slice),
     "mlkv_lock_acquire": (c_int, _V, Slice, c_int64, c_int64, POINTER(LockGrant)),
     "mlkv_lock_renew": (c_int, _V, Slice, POINTER(LockGrant), c_int64),
     "mlkv_lock_release": (c_int, _V, Slice, POINTER(LockGrant)),

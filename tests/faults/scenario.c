@@ -575,6 +575,32 @@ static int look_rows(mlkv *view)
     return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
 }
 
+static int compute_text(void *context, mlkv_slice key, mlkv_buffer *ret_value)
+{
+    (void)context;
+    (void)key;
+    mlkv_slice text = text_value();
+    return mlkv_buffer_assign(ret_value, text.data, text.size);
+}
+
+static int get_or_compute(scenario *self, mlkv *view)
+{
+    mlkv_compute_policy policy = MLKV_COMPUTE_POLICY;
+    mlkv_buffer value = {0};
+    (void)self;
+    policy.wait_ms = 0; /* what failed may have left the lock to the lease */
+    policy.ttl_ms = INT64_C(1) << 40;
+    int result =
+        mlkv_get_or_compute(view, TEXT("computed"), &policy, compute_text, NULL, &value, NULL);
+    mlkv_buffer_free(&value);
+    return result;
+}
+
+static int look_computed(mlkv *view)
+{
+    return look_string(view, TEXT("computed"), text_value());
+}
+
 static int add_one(scenario *self, mlkv *view)
 {
     (void)self;
@@ -607,6 +633,7 @@ static const step steps[SCENARIO_STEPS] = {
     {"transaction of sets", combine_sets, look_combined},
     {"transaction of names", rename_keys, look_renamed},
     {"transaction of rows", change_rows, look_rows},
+    {"get or compute", get_or_compute, look_computed},
 };
 
 /* --- running it --- */
