@@ -11,8 +11,8 @@
  *   lock free: take it, look once more (somebody may have been faster), call the function, and in one rule: end the lock, set the value
  *
  * Invariants
- *   1. A value is stored by who holds the lock, in the rule that ends the lock: a computation that was forgotten, or outlived its lease, stores
- *      nothing, and nobody sees a lock that is free beside a value that is on its way.
+ *   1. A value is stored by who holds the lock, in the rule that ends the lock: a computation that was forgotten, or
+ *      outlived its lease, stores nothing, and nobody sees a lock that is free beside a value that is on its way.
  *   2. Whatever becomes of the function, the lock does not stay with who has returned.
  *   3. The caller's buffer holds its old bytes in front of what a look found, until the call is known to succeed (values.h).
  * Locks: none while the function runs, and none while it waits.
@@ -186,8 +186,8 @@ static int try_turn(mlkv *view, void *context)
     return take_turn(context);
 }
 
-/* Gives the lock back if we have it; a lost one, or one that cannot be written now, ends with its lease or its process. Returns result, with the
- * detail that stands. */
+/* Gives the lock back if we have it; a lost one, or one that cannot be written now, ends with its lease or its process. Returns
+ * result, with the detail that stands. */
 static int drop_lock(compute_call *call, int result)
 {
     char detail[DETAIL_SIZE];

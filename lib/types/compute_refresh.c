@@ -1,7 +1,7 @@
 /* compute_refresh.c - threads that compute keys anew before anybody has to wait for them.
  *
- * Bytes owned: a queue of jobs, each with its own copy of the key and the policy; view, function, context and counts are the caller's, who closes the
- * refresher before they end.
+ * Bytes owned: a queue of jobs, each with its own copy of the key and the policy; view, function, context and counts are the
+ * caller's, who closes the refresher before they end.
  *
  *   refresher_take --> waiting --a thread takes it--> running --> freed
  *                        \-- mlkv_refresher_close --> freed
@@ -9,7 +9,8 @@
  * Invariants
  *   1. A key of a view is in the queue at most once, waiting or running.
  *   2. At most JOBS_MAX jobs wait; one too many is dropped: the key stays due, and a later hit brings it again.
- *   3. After a fork the child has the memory but no threads, and perhaps a lock that a thread held: it touches neither, and knows by its pid.
+ *   3. After a fork the child has the memory but no threads, and perhaps a lock that a thread held: it touches neither, and
+ *      knows by its pid.
  * Locks: refresher.lock guards the queue; nothing is called while it is held.
  */
 #include "types/compute.h"

@@ -13,6 +13,7 @@
  *      longer than some seconds, and then looks again.
  * Locks: the writer lock, in each call that writes.
  */
+#include "types/lease.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -21,7 +22,6 @@
 #include "types/entry.h"
 #include "types/expiry.h"
 #include "types/integer.h"
-#include "types/lease.h"
 #include "types/values.h"
 #include "types/wait.h"
 

@@ -204,9 +204,8 @@ int string_set_guarded(mlkv *view, mlkv_slice key, mlkv_slice value, mlkv_expiry
                        op_rule guard, void *context)
 {
     mlkv_pair pair = {key, value};
-    guarded_call call = {.set = {.pairs = &pair, .n = 1, .expiry = expiry},
-                         .guard = guard,
-                         .context = context};
+    guarded_call call = {
+        .set = {.pairs = &pair, .n = 1, .expiry = expiry}, .guard = guard, .context = context};
     return run_set(view, &call.set, guarded_rule);
 }
 

@@ -1,5 +1,5 @@
-"""Get or compute: db.get_or_compute(...) and @db.cached(...). At most one computation for a key at a time, over all threads and processes; the
-others wait for it, or take the value that was there before."""
+"""Get or compute: db.get_or_compute(...) and @db.cached(...). At most one computation for a key at a time, over all threads and
+processes; the others wait for it, or take the value that was there before."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class CachedFunction:
         return self if owner is None else functools.partial(self, owner)
 
     def forget(self, *arguments: Any, **named: Any) -> bool:
-        """The result of this call is wrong: it is removed, and what is being computed at this moment is not stored. Whether there was one."""
+        """The result of this call is wrong: it is removed, and what is being computed now is not stored. Whether there was one."""
         return self._view.forget_computed(self.key_of(*arguments, **named))
 
 
@@ -165,9 +165,9 @@ class ComputingCommands(View):
     ) -> Callable[[Function], Any]:
         """Keeps a function's results in the store, as get_or_compute does.
 
-        key: a template ("user:{0}", "user:{user}"), or a function of the same arguments; None: the function's name and the arguments' repr.
-        serializer: a module or object with dumps and loads. The default, pickle, runs what the store says: fit for stores that only your own
-        programs write to; json is a safe one."""
+        key: a template ("user:{0}", "user:{user}"), or a function of the same arguments; None: the function's name and the
+        arguments' repr. serializer: a module or object with dumps and loads. The default, pickle, runs what the store says: fit for
+        stores that only your own programs write to; json is a safe one."""
         policy = {
             "ttl": ttl, "stale": stale, "refresh_ahead": refresh_ahead, "absent": absent, "lease": lease, "wait": wait,
             "jitter_percent": jitter_percent, "stale_on_error": stale_on_error,
@@ -179,7 +179,7 @@ class ComputingCommands(View):
         return decorate
 
     def forget_computed(self, name: Value) -> bool:
-        """Removes a key and what is remembered of its absence; what is being computed at this moment is not stored. Whether there was anything."""
+        """Removes a key and what is remembered of its absence; what is being computed now is not stored. Whether there was any."""
         return check(library.mlkv_compute_forget(self._handle, self._codec.slice(name))) != ABSENT
 
     def _compute_counts(self) -> ComputeCounts:
@@ -189,6 +189,6 @@ class ComputingCommands(View):
         return counts
 
     def compute_stats(self) -> Dict[str, int]:
-        """What get_or_compute and cached functions did through this object: hits, stale_hits, misses, computations, waits, times in ns ..."""
+        """What get_or_compute and cached functions did through this object: hits, misses, computations, times in ns ..."""
         counts = self._compute_counts()
         return {name: int(getattr(counts, name)) for name, _ in ComputeCounts._fields_}

@@ -1,5 +1,5 @@
-/* test_compute.c - get or compute: one computation at a time over threads and processes, old values, absences, failures, deaths, refreshers. Time is
- * not waited for: a value is made old by giving its key an earlier end. */
+/* test_compute.c - get or compute: one computation at a time over threads and processes, old values, absences, failures, deaths,
+ * refreshers. Time is not waited for: a value is made old by giving its key an earlier end. */
 #include "types/stores.h"
 
 #include "base/clock.h"
