@@ -104,6 +104,8 @@ void chunk_scratch_trim(void);
  * that chunk of the form. */
 int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value,
               chunk_head *ret_head, mlkv_slice *ret_cell);
+/* The result; of MLKV_E_CORRUPT the detail then begins with the chunk's number. */
+int chunk_named(int result, uint64_t chunk);
 /* Splits and checks a T value. */
 int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value,
                 chunk_head *ret_head, mlkv_slice *ret_cell);

@@ -78,6 +78,13 @@ static int corrupt(uint64_t id, uint64_t chunk, const char *what)
                      (unsigned long long)chunk, (unsigned long long)id, what);
 }
 
+int chunk_named(int result, uint64_t chunk)
+{
+    return result != MLKV_E_CORRUPT ? result
+                                    : error_set(result, "chunk %llu: %s", (unsigned long long)chunk,
+                                                mlkv_error_detail());
+}
+
 int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value,
                 chunk_head *ret_head, mlkv_slice *ret_cell)
 {
@@ -91,7 +98,7 @@ int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice
     int kind;
     uint64_t raw_size;
     cell_blob blob;
-    int result = cell_inspect(cell, &kind, &raw_size, &blob);
+    int result = chunk_named(cell_inspect(cell, &kind, &raw_size, &blob), chunk);
     if (result == MLKV_OK && raw_size != head.raw_size)
         result = corrupt(id, chunk, "has a cell of another size");
     if (result != MLKV_OK)
@@ -106,7 +113,7 @@ int chunk_get(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_
 {
     record_key key;
     layout_indexed(RECORD_TENSOR, id, chunk, &key);
-    int result = op_get(o, record_key_slice(&key), value);
+    int result = chunk_named(op_get(o, record_key_slice(&key), value), chunk);
     if (result == MLKV_ABSENT)
         return corrupt(id, chunk, "is missing");
     return result < 0 ? result
@@ -134,7 +141,7 @@ int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint
     if (cell_borrow(cell, &raw))
         memcpy(to, (const unsigned char *)raw.data + offset, size);
     else
-        result = op_cell_read(o, cell, offset, size, to);
+        result = chunk_named(op_cell_read(o, cell, offset, size, to), chunk);
     if (result == MLKV_OK && size == ret_head->raw_size)
         result = chunk_check(ret_head, id, chunk, to);
     return result;
@@ -144,7 +151,7 @@ int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlk
                  mlkv_buffer *buffer)
 {
     buffer->size = 0;
-    int result = op_cell_append(o, cell, buffer);
+    int result = chunk_named(op_cell_append(o, cell, buffer), chunk);
     return result != MLKV_OK ? result : chunk_check(head, id, chunk, buffer->data);
 }
 
@@ -159,7 +166,7 @@ int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool
     if (result == MLKV_OK && !cell_borrow(cell, &raw)) {
         if (needed) {
             buffers[1].size = 0;
-            result = op_cell_append(o, cell, &buffers[1]);
+            result = chunk_named(op_cell_append(o, cell, &buffers[1]), chunk);
             raw = slice_of_buffer(&buffers[1]);
         }
         if (result == MLKV_OK)

@@ -93,7 +93,7 @@ static int gather_chunk(op *o, const gathering *self, const tensor_form *form, u
     if (result != MLKV_OK)
         return result;
     if (kind == CELL_BLOB)
-        return copy_parts(o, self, form, entries, n, first, cell);
+        return chunk_named(copy_parts(o, self, form, entries, n, first, cell), chunk);
     if (!cell_borrow(cell, &raw)) {
         result = chunk_decode(o, &head, self->pass.id, chunk, cell, &buffers[1]);
         raw = slice_of_buffer(&buffers[1]);

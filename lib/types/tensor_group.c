@@ -85,7 +85,8 @@ static int read_part(void *context, size_t i)
 {
     const chunk_group *self = context;
     const chunk_part *part = &self->parts[i];
-    int result = op_cell_read_task(self->o, part->cell, part->offset, part->size, part->to);
+    int result = chunk_named(
+        op_cell_read_task(self->o, part->cell, part->offset, part->size, part->to), part->chunk);
     if (result == MLKV_OK && part->size == part->head.raw_size)
         result = chunk_check(&part->head, self->id, part->chunk, part->to);
     return result;

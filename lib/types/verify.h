@@ -26,6 +26,7 @@ typedef struct {
     uint64_t head;                                /* of a list: number of its first element */
     uint64_t rows, row_bytes, chunk_rows, chunks; /* of a tensor */
     uint64_t stored_bytes, stored_bytes_found;
+    uint64_t damaged, first_damaged; /* chunks of a tensor: how many, and the number of one */
 } verify_life;
 
 /* One blob, found through any record that has its id. */

@@ -311,11 +311,11 @@ static int verify_chunk_bytes(verifier *self, mlkv_slice key, const chunk_head *
     return MLKV_OK;
 }
 
-static int verify_chunk(verifier *self, mlkv_slice key, mlkv_slice value, verify_life *life)
+static int verify_chunk_record(verifier *self, mlkv_slice key, mlkv_slice value, uint64_t chunk,
+                               verify_life *life)
 {
     chunk_head head;
     mlkv_slice cell;
-    uint64_t chunk = load_be64((const unsigned char *)key.data + ID_KEY_SIZE);
     if (life->type != TYPE_TENSOR)
         return verify_problem(self, "record '%s' belongs to a key that is no tensor",
                               error_quote(key.data, key.size));
@@ -337,6 +337,17 @@ static int verify_chunk(verifier *self, mlkv_slice key, mlkv_slice value, verify
         return verify_result(self, key, result);
     life->stored_bytes_found += head.stored_size;
     return verify_chunk_bytes(self, key, &head, cell);
+}
+
+/* What was said of it names the record; the key's name is at hand at the end (end_key). */
+static int verify_chunk(verifier *self, mlkv_slice key, mlkv_slice value, verify_life *life)
+{
+    uint64_t chunk = load_be64((const unsigned char *)key.data + ID_KEY_SIZE);
+    uint64_t problems = self->report.problems;
+    int result = verify_chunk_record(self, key, value, chunk, life);
+    if (self->report.problems != problems && life->type == TYPE_TENSOR && life->damaged++ == 0)
+        life->first_damaged = chunk;
+    return result;
 }
 
 static int verify_list_element(verifier *self, mlkv_slice key, mlkv_slice value,
@@ -384,7 +395,7 @@ int verify_element(verifier *self, mlkv_slice key, mlkv_slice value)
 static bool counts_right(const verify_life *life)
 {
     return life->deleted || life->broken ||
-           (life->elements == life->expected &&
+           (life->elements == life->expected && life->damaged == 0 &&
             ((life->type != TYPE_SET && life->type != TYPE_ZSET) ||
              life->indexed == life->expected) &&
             verify_fields_counted(life) && life->stored_bytes == life->stored_bytes_found);
@@ -411,6 +422,10 @@ static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
     else if (life->type == TYPE_ZSET && life->indexed != expected)
         result = verify_problem(self, "sorted set '%s' has %llu members, but %llu in its order",
                                 quoted, expected, (unsigned long long)life->indexed);
+    else if (life->damaged != 0)
+        result = verify_problem(
+            self, "tensor '%s' has %llu damaged chunks, the first is chunk %llu", quoted,
+            (unsigned long long)life->damaged, (unsigned long long)life->first_damaged);
     else if (!verify_fields_counted(life))
         result = verify_problem(
             self,
