@@ -42,7 +42,9 @@ MLKV_BEGIN_DECLS
       "the processes that share a store do not share what that needs")                          \
     X(MLKV_E_PERMISSION, -20, "permission", "the operating system denies access to the store")  \
     X(MLKV_E_DURABILITY, -21, "durability",                                                     \
-      "the write was made, and whether it is durable is not known")
+      "the write was made, and whether it is durable is not known")                             \
+    X(MLKV_E_FORMAT, -22, "format",                                                             \
+      "a file is not of its format, or has something in it that a store cannot hold")
 
 typedef enum {
 #define MLKV_RESULT_ENUM(symbol, value, name, message) symbol = (value),

@@ -9,6 +9,7 @@
 #include <mlkv/db.h>
 #include <mlkv/dump.h>
 #include <mlkv/error.h>
+#include <mlkv/file.h>
 #include <mlkv/hash.h>
 #include <mlkv/key.h>
 #include <mlkv/list.h>

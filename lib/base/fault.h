@@ -73,7 +73,9 @@ typedef enum {
     X(BLOB_READ)    /* a reference to a blob read, the blob not yet */                               \
     X(HELD_SHARD)   /* the lock of a part of the cache is held */                                    \
     X(HELD_RUNS)    /* the lock of the ordered index of what is pending is held */                   \
-    X(HELD_WAKING)  /* the lock of the background threads is held */
+    X(HELD_WAKING)  /* the lock of the background threads is held */                                 \
+    X(FILE_READ)    /* a piece of a file that is imported was read */                                \
+    X(FILE_WRITTEN) /* an exported file is whole and synced, and does not bear its name */
 
 typedef enum {
 #define WATCH_ENUM(name) WATCH_##name,

@@ -196,6 +196,8 @@ int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_ch
                  const mlkv_slice *raws, size_t n, bool as_blobs);
 /* Whether chunks of which so many bytes are to be prepared should all be blobs. */
 bool prepared_as_blobs(const tensor_form *form, uint64_t total_bytes);
+/* Items [first, first + n) become those of another list; what stays in their place holds nothing. */
+int prepared_move(prepared_chunks *self, size_t first, size_t n, prepared_chunks *to);
 /* Takes the items out for which drop[chunk - first] is set. */
 void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, uint64_t first);
 /* In the rule: puts all of them as chunks of life `id`. replace: chunks stand there, whose cells

@@ -113,6 +113,20 @@ int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_ch
     return result != MLKV_OK ? result : measure(view, items, values, n);
 }
 
+int prepared_move(prepared_chunks *self, size_t first, size_t n, prepared_chunks *to)
+{
+    if (n == 0)
+        return MLKV_OK;
+    int result = reserve(to, n);
+    if (result != MLKV_OK)
+        return result;
+    memcpy(to->items + to->count, self->items + first, n * sizeof *to->items);
+    memcpy(to->values + to->count, self->values + first, n * sizeof *to->values);
+    memset(self->values + first, 0, n * sizeof *self->values);
+    to->count += n;
+    return MLKV_OK;
+}
+
 void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, uint64_t first)
 {
     size_t kept = 0;

@@ -10,17 +10,17 @@
  *      nothing, and begin again at 2. That nothing changed since 1 is seen from id and version.
  *      If another form stands there, or nothing, all chunks must have been encoded; the old life is
  *      left to the cleaner and a new one begins.
- * Each round encodes more chunks, so it ends at the latest when all are; after ROUNDS_MAX all are
+ * Each round encodes more chunks, so it ends at the latest when all are; after PUTTING_ROUNDS_MAX all are
  * encoded at once.
  *
- * State: one `putting` a call.
+ * State: one `tensor_putting` a call, which a put from a stream (tensor_stream.c) has for each tensor.
  *
  * Invariants:
  *  1. encoded[c] == true: exactly one prepared item has chunk c.
  *
  * Locks: none but the rule's.
  */
-#include "types/tensor.h"
+#include "types/tensor_put.h"
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -29,31 +29,15 @@
 #include <stdlib.h>
 
 enum {
-    ROUNDS_MAX = 3,      /* then everything is encoded, whoever else writes */
     NOTED_AT_ONCE = 256, /* chunk heads read in one operation: a hint need not be of one moment */
     GROUP_CHUNKS = 1024, /* chunks that share LMDB commits */
     GROUP_BYTES = 32 << 20, /* of raw bytes */
 };
 
-typedef struct {
-    mlkv_slice key;
-    const unsigned char *data;
-    tensor_form form;
-    chunk_head *heads; /* of the new bytes */
-    chunk_head *noted; /* of what stood there; raw_size 0: not known */
-    bool *encoded;
-    bool *wanted; /* the rule found that it must be encoded */
-    uint64_t note_from, note_end;
-    bool noted_life; /* all notes are of this id and version */
-    uint64_t noted_id, noted_version;
-    prepared_chunks prepared;
-    bool again;
-} putting;
-
 /* Rule: notes the heads of chunks [note_from, note_end). */
 static int note_rule(op *o, void *context)
 {
-    putting *self = context;
+    tensor_putting *self = context;
     entry found;
     tensor_form form;
     mlkv_buffer *scratch = chunk_scratch();
@@ -78,7 +62,7 @@ static int note_rule(op *o, void *context)
     return result;
 }
 
-static int note(mlkv *view, putting *self)
+int putting_note(mlkv *view, tensor_putting *self)
 {
     int result = MLKV_OK;
     uint64_t from = 0;
@@ -92,26 +76,26 @@ static int note(mlkv *view, putting *self)
     return result == MLKV_ABSENT ? MLKV_OK : result;
 }
 
-static bool must_encode(const putting *self, uint64_t chunk, bool all)
+bool putting_must_encode(const tensor_putting *self, uint64_t chunk, bool all)
 {
     if (self->encoded[chunk])
         return false;
     return all || self->wanted[chunk] || !chunk_head_same(&self->noted[chunk], &self->heads[chunk]);
 }
 
-static mlkv_slice raw_of(const putting *self, uint64_t chunk)
+static mlkv_slice raw_of(const tensor_putting *self, uint64_t chunk)
 {
     return slice_of(self->data + chunk * self->form.chunk_rows * self->form.row_bytes,
                     self->heads[chunk].raw_size);
 }
 
 /* Encodes what must be, group by group. */
-static int encode(mlkv *view, putting *self, bool all)
+static int encode(mlkv *view, tensor_putting *self, bool all)
 {
     uint64_t total = 0;
     int result = MLKV_OK;
     for (uint64_t chunk = 0; chunk < self->form.chunks; chunk++)
-        total += must_encode(self, chunk, all) ? self->heads[chunk].raw_size : 0;
+        total += putting_must_encode(self, chunk, all) ? self->heads[chunk].raw_size : 0;
     if (total == 0)
         return MLKV_OK;
     bool as_blobs = prepared_as_blobs(&self->form, total);
@@ -122,7 +106,7 @@ static int encode(mlkv *view, putting *self, bool all)
     for (uint64_t chunk = 0; chunk < self->form.chunks && result == MLKV_OK;) {
         size_t n = 0, bytes = 0;
         for (; chunk < self->form.chunks && n < GROUP_CHUNKS && bytes < GROUP_BYTES; chunk++) {
-            if (!must_encode(self, chunk, all))
+            if (!putting_must_encode(self, chunk, all))
                 continue;
             group[n] = (prepared_chunk){chunk, self->noted[chunk], self->heads[chunk]};
             raws[n] = raw_of(self, chunk);
@@ -138,7 +122,7 @@ static int encode(mlkv *view, putting *self, bool all)
 }
 
 /* Marks the chunks that were not encoded and do not stand there as they must. */
-static int find_wanted(op *o, putting *self, const tensor_form *form, const entry *found)
+static int find_wanted(op *o, tensor_putting *self, const tensor_form *form, const entry *found)
 {
     mlkv_buffer *scratch = chunk_scratch();
     int result = scratch == NULL ? MLKV_E_MEMORY : MLKV_OK;
@@ -156,7 +140,7 @@ static int find_wanted(op *o, putting *self, const tensor_form *form, const entr
     return result;
 }
 
-static int put_over(op *o, putting *self, entry *found, tensor_form *form)
+static int put_over(op *o, tensor_putting *self, entry *found, tensor_form *form)
 {
     bool stands = self->noted_life && self->noted_id == found->header.id &&
                   self->noted_version == form->version;
@@ -165,12 +149,14 @@ static int put_over(op *o, putting *self, entry *found, tensor_form *form)
         return result;
     if (self->again)
         return MLKV_ABSENT;
+    if (self->persist)
+        found->header.expiry_ms = 0;
     form->version++;
     result = prepared_put(o, &self->prepared, form, found->header.id, true);
     return result != MLKV_OK ? result : tensor_store(o, found, form);
 }
 
-static int put_new(op *o, putting *self, entry *found, bool exists)
+static int put_new(op *o, tensor_putting *self, entry *found, bool exists)
 {
     if (self->prepared.count != self->form.chunks) {
         for (uint64_t chunk = 0; chunk < self->form.chunks; chunk++)
@@ -189,9 +175,9 @@ static int put_new(op *o, putting *self, entry *found, bool exists)
     return result != MLKV_OK ? result : tensor_store(o, found, &form);
 }
 
-static int put_rule(op *o, void *context)
+int putting_rule(op *o, void *context)
 {
-    putting *self = context;
+    tensor_putting *self = context;
     entry found;
     tensor_form form;
     self->again = false;
@@ -203,17 +189,16 @@ static int put_rule(op *o, void *context)
     return put_new(o, self, &found, result == MLKV_OK);
 }
 
-/* Task: what the head of a chunk's new bytes says. */
-static int make_head(void *context, size_t chunk)
+/* Task: the checksum of a chunk's new bytes. */
+static int look(void *context, size_t chunk)
 {
-    putting *self = context;
-    self->heads[chunk].raw_size = (uint32_t)tensor_chunk_size(&self->form, chunk);
+    tensor_putting *self = context;
     mlkv_slice raw = raw_of(self, chunk);
     self->heads[chunk].checksum = hash_checksum(raw.data, raw.size, 0);
     return MLKV_OK;
 }
 
-static int put_begin(mlkv *view, putting *self)
+int putting_open(tensor_putting *self)
 {
     size_t n = (size_t)self->form.chunks + 1; /* calloc(0) may be NULL */
     self->heads = calloc(n, sizeof *self->heads);
@@ -222,10 +207,12 @@ static int put_begin(mlkv *view, putting *self)
     self->wanted = calloc(n, sizeof *self->wanted);
     if (self->heads == NULL || self->noted == NULL || self->encoded == NULL || self->wanted == NULL)
         return error_set_memory("a tensor's chunks");
-    return op_share(view, self->form.raw_bytes, make_head, self, (size_t)self->form.chunks);
+    for (uint64_t chunk = 0; chunk < self->form.chunks; chunk++)
+        self->heads[chunk].raw_size = (uint32_t)tensor_chunk_size(&self->form, chunk);
+    return MLKV_OK;
 }
 
-static void put_done(mlkv *view, putting *self)
+void putting_done(mlkv *view, tensor_putting *self)
 {
     prepared_done(view, &self->prepared);
     free(self->heads);
@@ -269,7 +256,7 @@ int mlkv_tensor_put_counted(mlkv *view, mlkv_slice key, const mlkv_tensor *tenso
                             const mlkv_tensor_options *options, uint64_t *ret_chunks_written)
 {
     size_t chunk_bytes;
-    putting self = {.key = key, .data = data};
+    tensor_putting self = {.key = key, .data = data};
     int result = tensor_check_arguments(view, key);
     if (result == MLKV_OK && tensor == NULL)
         result = error_set(MLKV_E_ARGUMENT, "the tensor's description is NULL");
@@ -281,19 +268,21 @@ int mlkv_tensor_put_counted(mlkv *view, mlkv_slice key, const mlkv_tensor *tenso
         result = error_set(MLKV_E_ARGUMENT, "the data of %s is NULL", tensor_text(tensor));
     if (result != MLKV_OK)
         return result;
-    result = put_begin(view, &self);
+    result = putting_open(&self);
     if (result == MLKV_OK)
-        result = note(view, &self);
+        result = op_share(view, self.form.raw_bytes, look, &self, (size_t)self.form.chunks);
+    if (result == MLKV_OK)
+        result = putting_note(view, &self);
     for (int round = 0; result == MLKV_OK; round++) {
-        result = encode(view, &self, round >= ROUNDS_MAX);
+        result = encode(view, &self, round >= PUTTING_ROUNDS_MAX);
         if (result == MLKV_OK)
-            result = op_write(view, put_rule, &self);
+            result = op_write(view, putting_rule, &self);
         if (!self.again)
             break;
         result = result == MLKV_ABSENT ? MLKV_OK : result;
     }
     if (result == MLKV_OK && ret_chunks_written != NULL)
         *ret_chunks_written = self.prepared.count;
-    put_done(view, &self);
+    putting_done(view, &self);
     return result;
 }

@@ -295,6 +295,11 @@ int op_write(mlkv *view, op_rule rule, void *context)
     return result;
 }
 
+bool op_is_live(const mlkv *view)
+{
+    return view->kind == VIEW_LIVE;
+}
+
 int op_transact(mlkv *view, int (*run)(mlkv *inside, void *context), void *context)
 {
     if (view != NULL && view->kind == VIEW_TRANSACTION)

@@ -26,6 +26,9 @@ typedef int (*op_rule)(op *o, void *context);
 int op_read(mlkv *view, op_rule rule, void *context);
 int op_write(mlkv *view, op_rule rule, void *context);
 
+/* Neither a transaction nor a snapshot: one in which others' writes are seen. */
+bool op_is_live(const mlkv *view);
+
 /* Runs several operations as one: in a transaction of their own, committed if the result is 0 or MLKV_ABSENT and aborted if it is
  * negative; if the view is a transaction, in that one, so at most the last of them may write. */
 int op_transact(mlkv *view, int (*run)(mlkv *inside, void *context), void *context);

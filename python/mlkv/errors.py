@@ -27,6 +27,7 @@ size              SizeError              something is larger than its limit
 platform          PlatformError          the processes that share a store do not share what that needs
 permission        StorePermissionError   the operating system denies access to the store
 durability        DurabilityError        the write was made, and whether it is durable is not known
+format            FormatError            a file to be imported is not of its format (an ArgumentError)
 ================  =====================  ==================================================================
 
 A code that a newer library adds gets a class too, its name in CamelCase with "Error" at the end.
@@ -35,7 +36,6 @@ For programs that were written for redis-py there are RedisError (Error), Respon
 ReadOnlyError, ShapeError and SizeError), DataError (an ArgumentError: a value that has no form as bytes) and WatchError (never raised: a
 transaction here holds the writer lock, so nothing can come in between). A command of words that is refused for what it says raises
 CommandError, an ArgumentError that is a ResponseError too; RESTORE of what DUMP did not give PayloadError, a CorruptError that is one.
-A file that cannot be imported raises FormatError, an ArgumentError.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ SizeError: Type[Error]
 PlatformError: Type[Error]
 StorePermissionError: Type[Error]
 DurabilityError: Type[Error]
+FormatError: Type[Error]
 
 # Names that CamelCase alone would make equal to a built-in exception's, or unclear.
 _NAMES = {
@@ -105,6 +106,7 @@ _BASES: dict[str, tuple[type, ...]] = {
 }
 
 
+_ARGUMENT = -1  # its code, which is pinned
 _PREFIXES = ("ERR", "READONLY", "EXECABORT")
 
 
@@ -119,7 +121,8 @@ def _make_classes() -> dict[int, Type[Error]]:
         name = (symbol.value or b"").decode()
         class_name = _NAMES.get(name) or "".join(word.capitalize() for word in name.split("_")) + "Error"
         body = {"__doc__": (message.value or b"").decode(), "__module__": __name__, "code": code.value, "symbol": name}
-        classes[code.value] = type(class_name, _BASES.get(name, (Error,)), body)
+        bases = (classes[_ARGUMENT],) if name == "format" else _BASES.get(name, (Error,))
+        classes[code.value] = type(class_name, bases, body)
     return classes
 
 
@@ -139,10 +142,6 @@ class CommandError(ResponseError, ArgumentError):  # type: ignore[misc,valid-typ
 
 class PayloadError(ResponseError, CorruptError):  # type: ignore[misc,valid-type]
     """What RESTORE was given is not what DUMP gave."""
-
-
-class FormatError(ArgumentError):  # type: ignore[misc,valid-type]
-    """A file to be imported is not of its format, or has something in it that a store cannot hold."""
 
 
 class ClosedError(ArgumentError):  # type: ignore[misc,valid-type]
@@ -176,7 +175,7 @@ def error_of_reply(code: int, text: str) -> Error:
 
 
 __all__ = [
-    "Error", "RedisError", "ResponseError", "DataError", "CommandError", "PayloadError", "FormatError",
+    "Error", "RedisError", "ResponseError", "DataError", "CommandError", "PayloadError",
     "ClosedError", "WatchError", "CLASSES", "error_of",
     *sorted(made.__name__ for made in CLASSES.values()),
 ]  # fmt: skip
