@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """check_layers.py - proves that dependencies point one way: reads every include line of lib/ and include/.
 
-The picture (docs/architecture.md): {command, files} -> types -> view -> engine -> {cache, pending, counted, journal, store}, pending -> journal,
-codec above base. types knows of view only op.h, command of types only its number formats, files only the streams of tensors. Each library of others has one folder that
-includes its header. Public headers know themselves and the C library.
+The picture (docs/architecture.md): {command, files} -> types -> view -> engine -> {cache, pending, counted, journal, store},
+pending -> journal, codec above base. types knows of view only op.h, command of types only its number formats, files of types only the
+checks of arguments and the streams of tensors. Each library of others has one folder that includes its header. Public headers know
+themselves and the C library.
 The link of the build proves the same for calls; this names the line. The checks are tried on wrong examples first. Standard library only.
 """
 import os

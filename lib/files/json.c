@@ -20,6 +20,12 @@
 
 #include <stdio.h>
 
+/* The letter that stands next, -1 at the end. */
+static int peek(const json_reader *self)
+{
+    return self->at < self->size ? (unsigned char)self->text[self->at] : -1;
+}
+
 static int fail(const json_reader *self, const char *wanted)
 {
     if (self->at >= self->size)
@@ -31,7 +37,7 @@ static int fail(const json_reader *self, const char *wanted)
 
 void json_skip(json_reader *self)
 {
-    while (self->at < self->size && memchr(" \t\n\r", self->text[self->at], 4) != NULL)
+    while (peek(self) > 0 && strchr(" \t\n\r", peek(self)) != NULL)
         self->at++;
 }
 
@@ -108,7 +114,7 @@ static int read_unit(json_reader *self, uint32_t *ret_unit)
 {
     *ret_unit = 0;
     for (int i = 0; i < 4; i++) {
-        char letter = self->at < self->size ? self->text[self->at] : '\0';
+        int letter = peek(self);
         int digit = letter >= '0' && letter <= '9'   ? letter - '0'
                     : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10
                     : letter >= 'A' && letter <= 'F' ? letter - 'A' + 10

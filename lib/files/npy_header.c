@@ -81,6 +81,17 @@ typedef struct {
 
 static const char *const field_names[] = {"descr", "fortran_order", "shape"};
 
+static bool is_one_of(int letter, const char *letters)
+{
+    return letter > 0 && strchr(letters, letter) != NULL;
+}
+
+/* The letter that stands next, -1 at the end. */
+static int peek(const literal *self)
+{
+    return self->at < self->size ? (unsigned char)self->text[self->at] : -1;
+}
+
 static int fail(const literal *self, const char *wanted)
 {
     return error_set(MLKV_E_FORMAT, "its header cannot be read: %s was expected at byte %zu",
@@ -89,7 +100,7 @@ static int fail(const literal *self, const char *wanted)
 
 static void skip(literal *self)
 {
-    while (self->at < self->size && memchr(" \t\n", self->text[self->at], 3) != NULL)
+    while (is_one_of(peek(self), " \t\n"))
         self->at++;
 }
 
@@ -115,12 +126,12 @@ static bool take_word(literal *self, const char *word)
 static int read_text(literal *self, mlkv_slice *ret_text)
 {
     skip(self);
-    char quote = self->at < self->size ? self->text[self->at] : '\0';
+    int quote = peek(self);
     if (quote != '\'' && quote != '"')
         return fail(self, "a text");
     size_t start = ++self->at;
-    while (self->at < self->size && self->text[self->at] != quote) {
-        unsigned char letter = (unsigned char)self->text[self->at];
+    while (self->at < self->size && peek(self) != quote) {
+        int letter = peek(self);
         if (letter < 0x20 || letter >= 0x7f || letter == '\\')
             return fail(self, "a plain letter");
         self->at++;
@@ -174,7 +185,7 @@ static int read_value(literal *self, size_t field, npy_fields *fields)
 {
     skip(self);
     if (field == 0) {
-        char letter = self->at < self->size ? self->text[self->at] : '\0';
+        int letter = peek(self);
         if (letter == '[' || letter == '(')
             return error_set(MLKV_E_FORMAT,
                              "its elements are structured, which a tensor's are not");
@@ -256,7 +267,7 @@ static const char *why_not(char letter)
 static bool split_descr(mlkv_slice descr, char *ret_order, char *ret_letter, unsigned *ret_size)
 {
     const char *text = descr.data;
-    if (descr.size < 3 || descr.size > 6 || memchr("<>|=", text[0], 4) == NULL)
+    if (descr.size < 3 || descr.size > 6 || !is_one_of(text[0], "<>|="))
         return false;
     *ret_order = text[0];
     *ret_letter = text[1];
@@ -276,12 +287,12 @@ static int read_descr(mlkv_slice descr, int dtype, npy_form *form)
     size_t kind = 0, wanted = kind_of_dtype(dtype);
     const char *quoted = error_quote(descr.data, descr.size);
     bool split = split_descr(descr, &order, &letter, &size);
-    const char *known = split ? memchr("OSaUMmV", letter, 7) : NULL;
-    if (!split && descr.size >= 2 && memchr("OSaUMmV", ((const char *)descr.data)[1], 7) != NULL)
-        known = (const char *)descr.data + 1; /* times have a unit behind them, objects no size */
-    if (!split)
-        return error_set(MLKV_E_FORMAT, "its elements are %s ('%s')",
-                         known != NULL ? why_not(*known) : why_not('\0'), quoted);
+    if (!split) { /* times have a unit behind them, objects no size */
+        char second = '\0';
+        if (descr.size >= 2 && is_one_of(((const char *)descr.data)[1], "OSaUMmV"))
+            second = ((const char *)descr.data)[1];
+        return error_set(MLKV_E_FORMAT, "its elements are %s ('%s')", why_not(second), quoted);
+    }
     while (kind < KINDS_OF_NUMPY && (kinds[kind].letter != letter || kinds[kind].size != size))
         kind++;
     bool found = kind < KINDS_OF_NUMPY, foreign = wanted >= KINDS_OF_NUMPY && wanted < KINDS;
