@@ -204,6 +204,10 @@ typedef struct {
     uint64_t store_disk_bytes;    /* what data.mdb takes on the disk; holes take nothing */
     uint64_t store_free_bytes; /* pages of it that hold nothing, holes or not; LMDB's list of them
                                      is counted in */
+    uint64_t decoded_hits;   /* looks for a compressed tensor chunk, of which rows were read, among
+                                those kept decoded */
+    uint64_t decoded_misses; /* of those, that decoded it */
+    uint64_t decoded_bytes; /* of cache_bytes, what is kept so: at most a sixteenth of the budget */
 } mlkv_stats;
 
 /* Fills *stats (its size set by the caller). MLKV_E_ARGUMENT if the size is not one that this

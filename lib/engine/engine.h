@@ -21,6 +21,7 @@
 
 #include "base/pool.h"
 #include "cache/cache.h"
+#include "cache/kept.h"
 #include "codec/cell.h"
 #include "engine/batch.h"
 #include "engine/ranks.h"
@@ -66,7 +67,8 @@ struct engine {
                                  ones stay mapped until the end */
     pending *_Atomic pending;
     cache *cache;
-    pool *pool; /* for what is large: encoding, decoding, checksums */
+    kept_cache *kept; /* decoded chunks: a part of the cache's budget */
+    pool *pool;       /* for what is large: encoding, decoding, checksums */
     liveness *liveness;
     ranks *ranks;              /* counted trees, as of the cursor */
     ranks_budget ranks_budget; /* theirs and those of this engine's snapshots */

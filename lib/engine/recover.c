@@ -316,6 +316,16 @@ static int create_ranks(engine *self)
     return self->ranks != NULL ? MLKV_OK : error_set_memory("a store");
 }
 
+enum { KEPT_PART = 16 }; /* of the cache's budget: 64 chunks of 256 KiB by default */
+
+/* Both within the budget. */
+static int create_caches(engine *self)
+{
+    size_t part = self->options.cache_bytes / KEPT_PART;
+    int result = cache_create(self->options.cache_bytes - part, &self->cache);
+    return result != MLKV_OK ? result : kept_create(part, &self->kept);
+}
+
 static int open_parts(engine *self)
 {
     bool alone = false;
@@ -333,7 +343,7 @@ static int open_parts(engine *self)
         result = store_open_gated(self->path, self->options.create, self->options.read_only,
                                   &(store_gate){enter_gate, leave_gate, self}, &self->store);
     if (result == MLKV_OK)
-        result = cache_create(self->options.cache_bytes, &self->cache);
+        result = create_caches(self);
     if (result == MLKV_OK)
         result = pool_create(self->options.threads, &self->options.executor, &self->pool);
     if (result == MLKV_OK)
@@ -357,12 +367,14 @@ static void free_parts(engine *self)
     journal_close(engine_journal(self));
     engine_free_retired(self);
     cache_destroy(self->cache);
+    kept_destroy(self->kept);
     ranks_destroy(self->ranks);
     store_close(self->store);
     liveness_leave(self->liveness);
     mlkv_buffer_free(&self->frame_buffer);
     self->store = NULL;
     self->cache = NULL;
+    self->kept = NULL;
     self->ranks = NULL;
     self->liveness = NULL;
     atomic_store(&self->journal, NULL);

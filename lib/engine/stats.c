@@ -22,6 +22,7 @@ static void add_journal(engine *self, mlkv_stats *stats)
 int engine_stats(engine *self, mlkv_stats *ret_stats)
 {
     cache_info cached;
+    kept_info decoded;
     store_info stored;
     store_space space;
     int result = store_get_info(self->store, &stored);
@@ -30,14 +31,15 @@ int engine_stats(engine *self, mlkv_stats *ret_stats)
     if (result != MLKV_OK)
         return result;
     cache_get_info(self->cache, &cached);
+    kept_get_info(self->kept, &decoded);
     engine_counters *counters = &self->counters;
     mlkv_stats stats = {
         .size = ret_stats->size,
         .cache_hits = cached.hits,
         .cache_misses = cached.misses,
         .pending_hits = count(&counters->pending_hits),
-        .cache_bytes = cached.used_bytes,
-        .cache_bytes_max = cached.budget_bytes,
+        .cache_bytes = cached.used_bytes + decoded.used_bytes,
+        .cache_bytes_max = cached.budget_bytes + decoded.budget_bytes,
         .frames_appended = count(&counters->frames_appended),
         .frames_caught_up = count(&counters->frames_caught_up),
         .batches_applied = count(&counters->batches_applied),
@@ -51,6 +53,9 @@ int engine_stats(engine *self, mlkv_stats *ret_stats)
         .blobs_written = count(&counters->blobs_written),
         .store_disk_bytes = space.disk_bytes,
         .store_free_bytes = space.free_bytes,
+        .decoded_hits = decoded.hits,
+        .decoded_misses = decoded.misses,
+        .decoded_bytes = decoded.used_bytes,
     };
     add_journal(self, &stats);
     *ret_stats = stats;

@@ -118,6 +118,19 @@ int chunk_check(const chunk_head *head, uint64_t id, uint64_t chunk, const void 
 /* All raw bytes of a chunk whose cell cannot be borrowed, into *buffer, compared with the checksum. */
 int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
                  mlkv_buffer *buffer);
+/* Whether a part of it is had by decoding all of it: it is compressed, and no larger than a piece of a
+ * blob. */
+bool chunk_is_packed(const chunk_head *head, mlkv_slice cell);
+/* All raw bytes of such a chunk: kept from before, or decoded now, compared with the checksum and kept if
+ * `keep`, else in this thread's scratch [1]. To be given back. In tasks; outside one the result goes
+ * through op_judge. */
+typedef struct {
+    const unsigned char *raw;
+    kept_bytes *kept;
+} chunk_loan;
+int chunk_borrow(const op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
+                 bool keep, chunk_loan *ret_loan);
+void chunk_return(const op *o, const chunk_loan *loan);
 /* In a rule that puts the chunk anew: its raw bytes in this thread's scratch, decoded only if they
  * are needed (else *ret_raw may be NULL); what its cell refers to is let go of. */
 int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool needed,
@@ -166,9 +179,8 @@ typedef struct {
 bool group_pays(const tensor_form *form, uint64_t bytes);
 /* Nothing is in it; its memory is kept. */
 void group_begin(chunk_group *self);
-/* Fetches a chunk. The rest of *ret_part is the caller's to fill in, before the next call. */
-int group_add(chunk_group *self, op *o, const tensor_form *form, uint64_t id, uint64_t chunk,
-              chunk_part **ret_part);
+/* Adds a part, whose cell is in *value; that buffer is exchanged for another. */
+int group_take(chunk_group *self, op *o, uint64_t id, const chunk_part *part, mlkv_buffer *value);
 /* It should be run before more is added. */
 bool group_is_full(const chunk_group *self);
 /* Runs a task for each part, by its number, and empties the group. */

@@ -127,6 +127,65 @@ int chunk_check(const chunk_head *head, uint64_t id, uint64_t chunk, const void 
                : corrupt(id, chunk, "does not have the bytes its checksum was made of");
 }
 
+bool chunk_is_packed(const chunk_head *head, mlkv_slice cell)
+{
+    int kind;
+    uint64_t raw_size;
+    cell_blob blob;
+    if (cell_inspect(cell, &kind, &raw_size, &blob) != MLKV_OK || kind == CELL_RAW)
+        return false;
+    return kind != CELL_BLOB ||
+           (head->stored_size < head->raw_size && head->raw_size <= BLOB_PIECE_SIZE_MAX);
+}
+
+int chunk_borrow(const op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
+                 bool keep, chunk_loan *ret_loan)
+{
+    const op_kept_key key = {id, chunk, head->checksum, head->raw_size};
+    mlkv_buffer *buffers = chunk_scratch();
+    kept_bytes *own = NULL;
+    void *to = NULL;
+    if (buffers == NULL)
+        return MLKV_E_MEMORY;
+    const void *found = op_kept_get(o, &key, &own);
+    if (found != NULL) {
+        *ret_loan = (chunk_loan){found, own};
+        return MLKV_OK;
+    }
+    if (keep)
+        to = op_kept_make(o, &key, &own);
+    int result = to != NULL ? MLKV_OK : buffer_reserve(&buffers[1], head->raw_size);
+    if (result == MLKV_OK && to == NULL)
+        to = buffers[1].data;
+    if (result == MLKV_OK)
+        result = chunk_named(op_cell_read_task(o, cell, 0, head->raw_size, to), chunk);
+    if (result == MLKV_OK)
+        result = chunk_check(head, id, chunk, to);
+    if (result != MLKV_OK)
+        op_kept_end(o, own, false);
+    else
+        *ret_loan = (chunk_loan){to, own};
+    return result;
+}
+
+void chunk_return(const op *o, const chunk_loan *loan)
+{
+    op_kept_end(o, loan->kept, true);
+}
+
+/* Bytes of a packed chunk from `offset` on to where `to` is. */
+static int read_packed(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
+                       mlkv_slice to, uint64_t offset)
+{
+    chunk_loan loan = {0};
+    int result = op_judge(o, chunk_borrow(o, head, id, chunk, cell, true, &loan));
+    if (result != MLKV_OK)
+        return result;
+    memcpy((void *)(uintptr_t)to.data, loan.raw + offset, to.size);
+    chunk_return(o, &loan);
+    return MLKV_OK;
+}
+
 /* Of many chunks: tensor_group.c. */
 int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
                size_t size, void *to, chunk_head *ret_head)
@@ -140,6 +199,8 @@ int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint
         return result;
     if (cell_borrow(cell, &raw))
         memcpy(to, (const unsigned char *)raw.data + offset, size);
+    else if (size < ret_head->raw_size && chunk_is_packed(ret_head, cell))
+        result = read_packed(o, ret_head, id, chunk, cell, slice_of(to, size), offset);
     else
         result = chunk_named(op_cell_read(o, cell, offset, size, to), chunk);
     if (result == MLKV_OK && size == ret_head->raw_size)

@@ -3,7 +3,8 @@
  *
  * The numbers are sorted, BATCH_MAX of them at a time, so that memory is bounded; within a batch each
  * chunk is visited once. Of a chunk that is stored raw, in a record or in a blob, only the rows are
- * copied; any other is decoded once, into the thread's scratch or piece by piece.
+ * copied; any other is decoded once, by several threads if there are many, into their scratch or to be
+ * kept for the next who wants rows of it (cache/kept.h).
  *
  * All rows are of one state, as those of a read (tensor_pass): a change of the tensor by others makes
  * the whole gathering begin anew, at last with the writers held back.
@@ -25,6 +26,8 @@ enum {
     BATCH_MAX = 4 << 20, /* row numbers sorted at once: 128 MiB while they are */
     PARTS = 128,         /* rows given to the view at once */
     AHEAD = 8,           /* rows whose memory is fetched beforehand */
+    FEW_PART =
+        4, /* a chunk of which no more than this part is wanted is kept decoded: others are scans */
 };
 
 typedef struct {
@@ -34,18 +37,10 @@ typedef struct {
     unsigned char *data;
     size_t size;
     row_plan plan;
+    bool grouped;
+    chunk_group group; /* chunks that have to be decoded; it refers to the plan */
+    tensor_form form;  /* what its tasks know of the tensor */
 } gathering;
-
-/* The plan of the batch in which place `at` is. */
-static int plan_batch(gathering *self, const tensor_form *form, uint64_t at)
-{
-    size_t first = (size_t)at / BATCH_MAX * BATCH_MAX;
-    size_t n = self->n - first < BATCH_MAX ? self->n - first : BATCH_MAX;
-    int result = self->plan.n != 0 && self->plan.first == first
-                     ? MLKV_OK
-                     : plan_make(self->rows, first, n, &self->plan);
-    return result != MLKV_OK ? result : plan_check_rows(self->pass.key, form, &self->plan);
-}
 
 static void copy_rows(const gathering *self, const tensor_form *form, const plan_entry *entries,
                       size_t n, uint64_t chunk_first, const unsigned char *raw)
@@ -76,31 +71,65 @@ static int copy_parts(op *o, const gathering *self, const tensor_form *form,
     return result;
 }
 
-static int gather_chunk(op *o, const gathering *self, const tensor_form *form, uint64_t chunk,
-                        const plan_entry *entries, size_t n)
+static int copy_packed(const op *o, const gathering *self, const chunk_part *part)
 {
-    chunk_head head;
-    mlkv_slice cell, raw;
-    int kind;
-    uint64_t raw_size, first = chunk * form->chunk_rows;
-    cell_blob blob;
+    const tensor_form *form = &self->form;
+    bool few = part->n <= form->chunk_rows / FEW_PART;
+    chunk_loan loan = {0};
+    int result = chunk_borrow(o, &part->head, self->pass.id, part->chunk, part->cell, few, &loan);
+    if (result != MLKV_OK)
+        return result;
+    copy_rows(self, form, part->entries, part->n, part->chunk * form->chunk_rows, loan.raw);
+    chunk_return(o, &loan);
+    return MLKV_OK;
+}
+
+/* Task. */
+static int copy_ith(void *context, size_t i)
+{
+    const gathering *self = context;
+    return copy_packed(self->group.o, self, &self->group.parts[i]);
+}
+
+/* The rows of one chunk: at once, or, if it has to be decoded and is one of many, when the group is run. */
+static int gather_chunk(op *o, gathering *self, uint64_t chunk, const plan_entry *entries, size_t n)
+{
+    chunk_part part = {.chunk = chunk, .entries = entries, .n = n};
+    const tensor_form *form = &self->form;
+    mlkv_slice raw;
     mlkv_buffer *buffers = chunk_scratch();
     if (buffers == NULL)
         return MLKV_E_MEMORY;
-    int result = chunk_get(o, form, self->pass.id, chunk, &buffers[0], &head, &cell);
-    if (result == MLKV_OK)
-        result = cell_inspect(cell, &kind, &raw_size, &blob);
+    int result = chunk_get(o, form, self->pass.id, chunk, &buffers[0], &part.head, &part.cell);
     if (result != MLKV_OK)
         return result;
-    if (kind == CELL_BLOB)
-        return chunk_named(copy_parts(o, self, form, entries, n, first, cell), chunk);
-    if (!cell_borrow(cell, &raw)) {
-        result = chunk_decode(o, &head, self->pass.id, chunk, cell, &buffers[1]);
-        raw = slice_of_buffer(&buffers[1]);
+    if (cell_borrow(part.cell, &raw)) {
+        copy_rows(self, form, entries, n, chunk * form->chunk_rows, raw.data);
+        return MLKV_OK;
     }
-    if (result == MLKV_OK)
-        copy_rows(self, form, entries, n, first, raw.data);
-    return result;
+    if (!chunk_is_packed(&part.head, part.cell))
+        return chunk_named(
+            copy_parts(o, self, form, entries, n, chunk * form->chunk_rows, part.cell), chunk);
+    if (!self->grouped)
+        return op_judge(o, copy_packed(o, self, &part));
+    result = group_take(&self->group, o, self->pass.id, &part, &buffers[0]);
+    return result == MLKV_OK && group_is_full(&self->group)
+               ? group_run(&self->group, copy_ith, self)
+               : result;
+}
+
+/* The plan of the batch in which place `at` is. */
+static int plan_batch(gathering *self, const tensor_form *form, uint64_t at)
+{
+    size_t first = (size_t)at / BATCH_MAX * BATCH_MAX;
+    size_t n = self->n - first < BATCH_MAX ? self->n - first : BATCH_MAX;
+    int result = MLKV_OK;
+    if (self->plan.n == 0 || self->plan.first != first) {
+        result = group_run(&self->group, copy_ith, self);
+        if (result == MLKV_OK)
+            result = plan_make(self->rows, first, n, &self->plan);
+    }
+    return result != MLKV_OK ? result : plan_check_rows(self->pass.key, form, &self->plan);
 }
 
 static void prefetch_chunk(op *o, const gathering *self, const tensor_form *form, uint64_t row)
@@ -111,7 +140,7 @@ static void prefetch_chunk(op *o, const gathering *self, const tensor_form *form
 }
 
 /* The rows of one chunk, from place *at of the order on. */
-static int gather_next(op *o, const gathering *self, const tensor_form *form, uint64_t *at)
+static int gather_next(op *o, gathering *self, const tensor_form *form, uint64_t *at)
 {
     const plan_entry *entries = self->plan.entries;
     size_t first = (size_t)*at - self->plan.first, end = first;
@@ -122,13 +151,17 @@ static int gather_next(op *o, const gathering *self, const tensor_form *form, ui
     if (end < self->plan.n)
         prefetch_chunk(o, self, form, entries[end].row);
     *at += end - first;
-    return gather_chunk(o, self, form, chunk, entries + first, end - first);
+    return gather_chunk(o, self, chunk, entries + first, end - first);
 }
 
 static int gather_step(op *o, tensor_pass *pass, const tensor_form *form)
 {
     gathering *self = (gathering *)pass;
     uint64_t at = pass->at, bytes = 0;
+    self->form = *form;
+    self->grouped = group_pays(form, (self->n < form->chunks ? self->n : form->chunks) *
+                                         form->chunk_rows * form->row_bytes);
+    group_begin(&self->group);
     int result = plan_check_size(pass->key, form, self->n, self->size);
     while (at < self->n && bytes < pass->group_bytes && result == MLKV_OK) {
         result = plan_batch(self, form, at);
@@ -140,6 +173,8 @@ static int gather_step(op *o, tensor_pass *pass, const tensor_form *form)
             result = gather_next(o, self, form, &at);
         bytes += form->chunk_rows * form->row_bytes;
     }
+    if (result == MLKV_OK)
+        result = group_run(&self->group, copy_ith, self);
     pass->reached = at;
     pass->done = at >= self->n;
     return result;
@@ -161,6 +196,7 @@ int mlkv_tensor_gather(mlkv *view, mlkv_slice key, const uint64_t *rows, size_t 
     if (result == MLKV_OK)
         result = tensor_pass_run(view, &self.pass);
     plan_done(&self.plan);
+    group_done(&self.group);
     chunk_scratch_trim();
     return result;
 }

@@ -47,22 +47,19 @@ static int reserve(chunk_group *self)
     return MLKV_OK;
 }
 
-int group_add(chunk_group *self, op *o, const tensor_form *form, uint64_t id, uint64_t chunk,
-              chunk_part **ret_part)
+int group_take(chunk_group *self, op *o, uint64_t id, const chunk_part *part, mlkv_buffer *value)
 {
     int result = reserve(self);
     if (result != MLKV_OK)
         return result;
-    chunk_part *part = &self->parts[self->count];
-    part->chunk = chunk;
-    result = chunk_get(o, form, id, chunk, &part->value, &part->head, &part->cell);
-    if (result != MLKV_OK)
-        return result;
+    chunk_part *own = &self->parts[self->count++];
+    mlkv_buffer other = own->value;
+    *own = *part;
+    own->value = *value;
+    *value = other;
     self->o = o;
     self->id = id;
     self->bytes += part->head.raw_size;
-    self->count++;
-    *ret_part = part;
     return MLKV_OK;
 }
 

@@ -85,20 +85,19 @@ static int read_chunk(op *o, reading *self, const tensor_form *form, bool groupe
                       uint64_t rows)
 {
     chunk_head head;
-    chunk_part *part = NULL;
-    uint64_t chunk = row / form->chunk_rows;
-    uint64_t offset = row % form->chunk_rows * form->row_bytes;
-    size_t size = (size_t)(rows * form->row_bytes);
-    unsigned char *to = self->data + (row - self->first) * form->row_bytes;
+    chunk_part part = {.chunk = row / form->chunk_rows,
+                       .offset = row % form->chunk_rows * form->row_bytes,
+                       .size = (size_t)(rows * form->row_bytes),
+                       .to = self->data + (row - self->first) * form->row_bytes};
     if (!grouped)
-        return chunk_read(o, form, self->pass.id, chunk, offset, size, to, &head);
-    int result = group_add(&self->group, o, form, self->pass.id, chunk, &part);
-    if (result == MLKV_OK) {
-        part->offset = offset;
-        part->size = size;
-        part->to = to;
-    }
-    return result;
+        return chunk_read(o, form, self->pass.id, part.chunk, part.offset, part.size, part.to,
+                          &head);
+    mlkv_buffer *buffers = chunk_scratch();
+    if (buffers == NULL)
+        return MLKV_E_MEMORY;
+    int result = chunk_get(o, form, self->pass.id, part.chunk, &buffers[0], &part.head, &part.cell);
+    return result != MLKV_OK ? result
+                             : group_take(&self->group, o, self->pass.id, &part, &buffers[0]);
 }
 
 static int read_chunks(op *o, reading *self, const tensor_form *form)

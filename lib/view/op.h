@@ -129,6 +129,19 @@ int op_share(mlkv *view, uint64_t bytes, op_task task, void *context, size_t n);
 int op_share_reads(op *o, uint64_t bytes, op_task task, void *context, size_t n);
 /* op_cell_read for tasks. What it returns is what the task returns. */
 int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to);
+/* What a result of op_cell_read_task means outside a task. */
+int op_judge(op *o, int result);
+
+/* Decoded bytes that the process keeps for some time, of a chunk of a life, told by their checksum (which is what makes a stale one
+ * impossible) and size, not 0. For rules and tasks. The three are kept_get, kept_make and kept_end of cache/kept.h. */
+typedef struct kept_bytes kept_bytes;
+typedef struct {
+    uint64_t life, chunk, checksum;
+    size_t size;
+} op_kept_key;
+const void *op_kept_get(const op *o, const op_kept_key *key, kept_bytes **ret_kept);
+void *op_kept_make(const op *o, const op_kept_key *key, kept_bytes **ret_kept);
+void op_kept_end(const op *o, kept_bytes *entry, bool good);
 
 /* --- ordered scans --- */
 typedef struct scan scan;

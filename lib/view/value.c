@@ -294,7 +294,7 @@ static int read_parts(const op *o, const cell_blob *blob, bool checked, const bl
 }
 
 /* Of what read_parts says: a missing blob makes the op run again, for some time. */
-static int judge(op *o, int result)
+int op_judge(op *o, int result)
 {
     if (result != ENGINE_AGAIN)
         return result;
@@ -321,7 +321,7 @@ int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n)
             result = error_set(MLKV_E_RANGE, "bytes from %llu on of a value of %llu",
                                (unsigned long long)parts[i].offset, (unsigned long long)blob.size);
     }
-    return result != MLKV_OK ? result : judge(o, read_parts(o, &blob, false, parts, n));
+    return result != MLKV_OK ? result : op_judge(o, read_parts(o, &blob, false, parts, n));
 }
 
 int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)
@@ -339,7 +339,7 @@ int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)
     void *to = buffer_extend(out, (size_t)blob.size);
     if (to == NULL)
         return error_set_memory("a large value");
-    result = judge(o, read_blob(o, &blob, 0, (size_t)blob.size, to));
+    result = op_judge(o, read_blob(o, &blob, 0, (size_t)blob.size, to));
     if (result != MLKV_OK)
         out->size = before;
     return result;
@@ -347,7 +347,7 @@ int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)
 
 int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
 {
-    return judge(o, op_cell_read_task(o, cell, offset, size, to));
+    return op_judge(o, op_cell_read_task(o, cell, offset, size, to));
 }
 
 int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
@@ -391,5 +391,27 @@ int op_share(mlkv *view, uint64_t bytes, op_task task, void *context, size_t n)
 
 int op_share_reads(op *o, uint64_t bytes, op_task task, void *context, size_t n)
 {
-    return judge(o, engine_share(o->engine, bytes, task, context, n));
+    return op_judge(o, engine_share(o->engine, bytes, task, context, n));
+}
+
+static kept_key kept_key_of(const op_kept_key *key)
+{
+    return (kept_key){key->life, key->chunk, key->checksum, key->size};
+}
+
+const void *op_kept_get(const op *o, const op_kept_key *key, kept_bytes **ret_kept)
+{
+    kept_key own = kept_key_of(key);
+    return kept_get(o->engine->kept, &own, ret_kept);
+}
+
+void *op_kept_make(const op *o, const op_kept_key *key, kept_bytes **ret_kept)
+{
+    kept_key own = kept_key_of(key);
+    return kept_make(o->engine->kept, &own, ret_kept);
+}
+
+void op_kept_end(const op *o, kept_bytes *entry, bool good)
+{
+    kept_end(o->engine->kept, entry, good);
 }

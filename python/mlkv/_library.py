@@ -102,7 +102,8 @@ class Stats(SizedStructure):
         for name in (
             "cache_hits cache_misses pending_hits cache_bytes cache_bytes_max ring_bytes ring_used_bytes tail applied synced "
             "frames_appended frames_caught_up batches_applied records_applied throttled overtaken oldest_snapshot_age readers "
-            "store_bytes keys blobs_written store_disk_bytes store_free_bytes"
+            "store_bytes keys blobs_written store_disk_bytes store_free_bytes "
+            "decoded_hits decoded_misses decoded_bytes"
         ).split()
     ]
 
