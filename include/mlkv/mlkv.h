@@ -14,6 +14,7 @@
 #include <mlkv/key.h>
 #include <mlkv/list.h>
 #include <mlkv/lock.h>
+#include <mlkv/model.h>
 #include <mlkv/salvage.h>
 #include <mlkv/set.h>
 #include <mlkv/sort.h>

@@ -72,6 +72,18 @@ int mlkv_error_row(size_t i, int *ret_result, const char **ret_name, const char 
     return 0;
 }
 
+_Static_assert(sizeof((error_kept *)0)->text == DETAIL_SIZE, "a whole detail");
+
+void error_keep(error_kept *ret_kept)
+{
+    memcpy(ret_kept->text, detail, sizeof detail);
+}
+
+void error_restore(const error_kept *kept)
+{
+    memcpy(detail, kept->text, sizeof detail);
+}
+
 const char *mlkv_error_detail(void)
 {
     return detail;

@@ -25,6 +25,13 @@ int error_set_memory(const char *what) __attribute__((cold));
 /* Forgets the detail: public calls begin with it. */
 void error_clear(void);
 
+/* The detail text, kept while something is tidied up that may set another. */
+typedef struct {
+    char text[512];
+} error_kept;
+void error_keep(error_kept *ret_kept);
+void error_restore(const error_kept *kept);
+
 /* For messages: up to 64 bytes of a name with unprintable bytes escaped, in one of four rotating per-thread buffers. */
 const char *error_quote(const void *data, size_t size);
 

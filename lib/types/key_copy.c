@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "types/argument.h"
 #include "types/entry.h"
+#include "types/key_copy.h"
 #include "types/life.h"
 #include "types/tensor.h"
 
@@ -141,4 +142,10 @@ int mlkv_key_copy(mlkv *view, mlkv_slice source, mlkv_slice destination, int rep
     if (result == MLKV_OK && ret_copied != NULL)
         *ret_copied = call.copied;
     return result;
+}
+
+int key_copy_over(op *o, mlkv_slice source, mlkv_slice destination)
+{
+    copy_call call = {.source = source, .destination = destination, .replace = true};
+    return copy_rule(o, &call);
 }

@@ -210,6 +210,8 @@ int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_ch
 bool prepared_as_blobs(const tensor_form *form, uint64_t total_bytes);
 /* Items [first, first + n) become those of another list; what stays in their place holds nothing. */
 int prepared_move(prepared_chunks *self, size_t first, size_t n, prepared_chunks *to);
+/* Whether its chunks are large enough to be blobs, which copies share, however few there are. */
+bool prepared_shareable(const tensor_form *form);
 /* Takes the items out for which drop[chunk - first] is set. */
 void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, uint64_t first);
 /* In the rule: puts all of them as chunks of life `id`. replace: chunks stand there, whose cells

@@ -34,6 +34,12 @@ bool prepared_as_blobs(const tensor_form *form, uint64_t total_bytes)
     return total_bytes > BLOBS_FROM_TOTAL && form->chunk_rows * form->row_bytes >= BLOBS_FROM_CHUNK;
 }
 
+bool prepared_shareable(const tensor_form *form)
+{
+    uint64_t chunk = form->chunk_rows * form->row_bytes;
+    return (chunk < form->raw_bytes ? chunk : form->raw_bytes) >= BLOBS_FROM_CHUNK;
+}
+
 static int reserve(prepared_chunks *self, size_t n)
 {
     if (self->capacity - self->count >= n)

@@ -98,7 +98,8 @@ static int encode(mlkv *view, tensor_putting *self, bool all)
         total += putting_must_encode(self, chunk, all) ? self->heads[chunk].raw_size : 0;
     if (total == 0)
         return MLKV_OK;
-    bool as_blobs = prepared_as_blobs(&self->form, total);
+    bool as_blobs = prepared_as_blobs(&self->form, total) ||
+                    (self->shareable && prepared_shareable(&self->form));
     prepared_chunk *group = calloc(GROUP_CHUNKS, sizeof *group);
     mlkv_slice *raws = calloc(GROUP_CHUNKS, sizeof *raws);
     if (group == NULL || raws == NULL)
@@ -246,6 +247,37 @@ static int read_options(const mlkv_tensor_options *options, size_t *ret_chunk_by
     return MLKV_OK;
 }
 
+static int put_run(mlkv *view, tensor_putting *self, const mlkv_tensor *tensor,
+                   const mlkv_tensor_options *options)
+{
+    size_t chunk_bytes;
+    int result = tensor_check_arguments(view, self->key);
+    if (result == MLKV_OK && tensor == NULL)
+        result = error_set(MLKV_E_ARGUMENT, "the tensor's description is NULL");
+    if (result == MLKV_OK)
+        result = read_options(options, &chunk_bytes);
+    if (result == MLKV_OK)
+        result = tensor_form_make(tensor, chunk_bytes, &self->form);
+    if (result == MLKV_OK && self->data == NULL && self->form.raw_bytes != 0)
+        result = error_set(MLKV_E_ARGUMENT, "the data of %s is NULL", tensor_text(tensor));
+    if (result != MLKV_OK)
+        return result;
+    result = putting_open(self);
+    if (result == MLKV_OK)
+        result = op_share(view, self->form.raw_bytes, look, self, (size_t)self->form.chunks);
+    if (result == MLKV_OK)
+        result = putting_note(view, self);
+    for (int round = 0; result == MLKV_OK; round++) {
+        result = encode(view, self, round >= PUTTING_ROUNDS_MAX);
+        if (result == MLKV_OK)
+            result = op_write(view, putting_rule, self);
+        if (!self->again)
+            break;
+        result = result == MLKV_ABSENT ? MLKV_OK : result;
+    }
+    return result;
+}
+
 int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
                     const mlkv_tensor_options *options)
 {
@@ -255,34 +287,25 @@ int mlkv_tensor_put(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const
 int mlkv_tensor_put_counted(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
                             const mlkv_tensor_options *options, uint64_t *ret_chunks_written)
 {
-    size_t chunk_bytes;
     tensor_putting self = {.key = key, .data = data};
-    int result = tensor_check_arguments(view, key);
-    if (result == MLKV_OK && tensor == NULL)
-        result = error_set(MLKV_E_ARGUMENT, "the tensor's description is NULL");
-    if (result == MLKV_OK)
-        result = read_options(options, &chunk_bytes);
-    if (result == MLKV_OK)
-        result = tensor_form_make(tensor, chunk_bytes, &self.form);
-    if (result == MLKV_OK && data == NULL && self.form.raw_bytes != 0)
-        result = error_set(MLKV_E_ARGUMENT, "the data of %s is NULL", tensor_text(tensor));
-    if (result != MLKV_OK)
-        return result;
-    result = putting_open(&self);
-    if (result == MLKV_OK)
-        result = op_share(view, self.form.raw_bytes, look, &self, (size_t)self.form.chunks);
-    if (result == MLKV_OK)
-        result = putting_note(view, &self);
-    for (int round = 0; result == MLKV_OK; round++) {
-        result = encode(view, &self, round >= PUTTING_ROUNDS_MAX);
-        if (result == MLKV_OK)
-            result = op_write(view, putting_rule, &self);
-        if (!self.again)
-            break;
-        result = result == MLKV_ABSENT ? MLKV_OK : result;
-    }
+    int result = put_run(view, &self, tensor, options);
     if (result == MLKV_OK && ret_chunks_written != NULL)
         *ret_chunks_written = self.prepared.count;
+    putting_done(view, &self);
+    return result;
+}
+
+int tensor_put_shareable(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
+                         const mlkv_tensor_options *options, uint64_t *ret_chunks_written,
+                         uint64_t *ret_bytes_written)
+{
+    tensor_putting self = {.key = key, .data = data, .shareable = true};
+    uint64_t bytes = 0;
+    int result = put_run(view, &self, tensor, options);
+    for (size_t i = 0; i < self.prepared.count; i++)
+        bytes += self.prepared.items[i].head.stored_size;
+    *ret_chunks_written = self.prepared.count;
+    *ret_bytes_written = bytes;
     putting_done(view, &self);
     return result;
 }

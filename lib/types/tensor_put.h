@@ -21,6 +21,7 @@ typedef struct {
     uint64_t noted_id, noted_version;
     prepared_chunks prepared;
     bool again;
+    bool shareable; /* as blobs, where they are large enough: a copy of the tensor shares them */
 } tensor_putting;
 
 /* key and form are set, the rest is 0. Afterwards heads have their sizes; putting_done is due in any case. */
@@ -33,5 +34,11 @@ bool putting_must_encode(const tensor_putting *self, uint64_t chunk, bool all);
 int putting_rule(op *o, void *context);
 /* Frees; what was not put is deleted. */
 void putting_done(mlkv *view, tensor_putting *self);
+
+/* mlkv_tensor_put_counted of a tensor that will be copied: what is written becomes blobs where that is worth it, so that copies share it.
+ * Also says how many bytes the written chunks take. After a failure neither means anything. */
+int tensor_put_shareable(mlkv *view, mlkv_slice key, const mlkv_tensor *tensor, const void *data,
+                         const mlkv_tensor_options *options, uint64_t *ret_chunks_written,
+                         uint64_t *ret_bytes_written);
 
 #endif
