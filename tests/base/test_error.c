@@ -145,6 +145,22 @@ START_TEST(quoting)
 }
 END_TEST
 
+START_TEST(test_kept_while_tidying_up)
+{
+    error_kept kept;
+    char large[2000];
+    memset(large, 'x', sizeof large - 1);
+    large[sizeof large - 1] = 0;
+    (void)error_set(MLKV_E_IO, "%s", large);
+    error_keep(&kept);
+    error_clear();
+    (void)error_set(MLKV_E_IO, "another");
+    error_restore(&kept);
+    ck_assert_uint_eq(strlen(mlkv_error_detail()), sizeof kept.text - 1);
+    ck_assert(strncmp(mlkv_error_detail(), large, sizeof kept.text - 1) == 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("error");
@@ -156,5 +172,6 @@ int main(void)
     tcase_add_test(tcase, system_errors);
     tcase_add_test(tcase, detail_is_the_threads_own);
     tcase_add_test(tcase, quoting);
+    tcase_add_test(tcase, test_kept_while_tidying_up);
     return harness_run(suite);
 }

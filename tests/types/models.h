@@ -96,7 +96,8 @@ static inline void nothing_is_left(mlkv *db)
     mlkv_report report = {.size = sizeof report, .unclaimed = 1};
     OK(mlkv_flush(db, MLKV_STORE));
     clean_all(db);
-    for (int i = 0; i < TRIES && report.unclaimed != 0; i++) { /* blobs are the keeper's to delete */
+    for (int i = 0; i < TRIES && report.unclaimed != 0;
+         i++) { /* blobs are the keeper's to delete */
         if (i != 0)
             (void)usleep(TRY_US);
         OK(mlkv_verify(db, NULL, NULL, &report));
