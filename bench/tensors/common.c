@@ -34,12 +34,13 @@ int bench_must(int result, const char *what)
     return -1;
 }
 
-mlkv *bench_store(const tensors_bench *self, const char *name)
+mlkv *bench_store(const tensors_bench *self, const char *name, uint32_t threads)
 {
     char path[PATH_MAX_BYTES];
+    mlkv_options options = {.size = sizeof options, .threads = threads};
     mlkv *db = NULL;
-    snprintf(path, sizeof path, "%s/%s", self->folder, name);
-    return bench_must(mlkv_open(path, NULL, &db), path) == 0 ? db : NULL;
+    snprintf(path, sizeof path, "%s/%s", self->folder, name != NULL ? name : "(memory)");
+    return bench_must(mlkv_open(name != NULL ? path : NULL, &options, &db), path) == 0 ? db : NULL;
 }
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)

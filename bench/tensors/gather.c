@@ -107,7 +107,7 @@ static int run_table(tensors_bench *bench, work *self, const data_kind *kind)
         memcpy(self->table + at, self->table, 64 << 20);
         memcpy(self->table + at, &at, sizeof at); /* no two are quite alike */
     }
-    self->db = bench_store(bench, "gather");
+    self->db = bench_store(bench, "gather", 0);
     result = self->db == NULL ? -1 : put_tables(self, rows);
     for (int round = -1; round < bench->rounds && result == 0; round++) {
         draw(self, (uint64_t)round + 1);

@@ -1,8 +1,7 @@
 /* main.c - the tensors' benchmark: `sh bench/run.sh tensors` builds and runs it.
  *
- * Options: --quick (smaller sizes, two minutes), --smoke (the smallest, to see that it runs), --rounds N, --only
- * codec|whole|gather|partial|add, --folder DIR (default TMPDIR or /var/tmp: a real disk), --json FILE. Prints a line for each row. JSON: an
- * array of objects:
+ * Options: --quick (smaller sizes, two minutes), --smoke (the smallest, to see that it runs), --rounds N, --only PART, --folder DIR
+ * (default TMPDIR or /var/tmp: a real disk), --json FILE. Prints a line for each row. JSON: an array of objects:
  *
  *   workload, engine       codec, threads, whole, gather, partial, add; who did it
  *   dtype, data            the numbers, and what they are (data.h)
@@ -30,18 +29,19 @@ static const struct {
     int (*run)(tensors_bench *bench);
 } parts[] = {
     {"add", add_run}, /* first: it forks, and nothing of the others is there yet */
-    {"codec", codec_run}, {"whole", whole_run}, {"gather", gather_run}, {"partial", partial_run},
+    {"codec", codec_run},   {"threads", threads_run}, {"whole", whole_run},
+    {"gather", gather_run}, {"partial", partial_run},
 };
 
 typedef struct {
-    const char *only, *folder, *json;
+    const char *only, *folder, *json; /* only: that part */
     int rounds;
 } settings;
 
 static int usage(void)
 {
     fprintf(stderr, "usage: bench_tensors [--quick|--smoke] [--rounds N] [--only "
-                    "codec|whole|gather|partial|add] [--folder DIR] [--json FILE]\n");
+                    "codec|threads|whole|gather|partial|add] [--folder DIR] [--json FILE]\n");
     return 2;
 }
 

@@ -151,7 +151,7 @@ static int begin(work *self, rate_row *rows[ENGINES], rates *all)
     uint64_t chunks = 0;
     self->model = bench_memory(TENSORS * self->tensor_bytes);
     self->back = bench_memory(self->tensor_bytes);
-    self->db = bench_store(self->bench, "partial");
+    self->db = bench_store(self->bench, "partial", 0);
     if (self->model == NULL || self->back == NULL || self->db == NULL)
         return -1;
     for (int e = 0; e < ENGINES; e++)

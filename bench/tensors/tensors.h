@@ -28,6 +28,7 @@ int codec_run(
 int whole_run(tensors_bench *self);   /* tensors put and got whole, beside files, numpy and Redis */
 int gather_run(tensors_bench *self);  /* rows at random, beside a loop over an array */
 int partial_run(tensors_bench *self); /* a model of which a hundredth changed, put again */
+int threads_run(tensors_bench *self); /* put and got by several threads */
 int add_run(tensors_bench *self);     /* processes that add into one tensor */
 
 /* --- common.c --- */
@@ -38,8 +39,9 @@ uint64_t bench_pick(const tensors_bench *self, uint64_t full, uint64_t quick, ui
 /* `size` bytes, aligned to pages, in huge ones if there are, touched; to be given back by free(). NULL: said. */
 void *bench_memory(size_t size);
 
-/* A store in a new subfolder of the bench's; removed again by bench_remove. NULL: said. */
-mlkv *bench_store(const tensors_bench *self, const char *name);
+/* A store in a new subfolder of the bench's, removed again by bench_remove; name NULL: in memory. threads: of its pool, 0 for the default.
+ * NULL: said. */
+mlkv *bench_store(const tensors_bench *self, const char *name, uint32_t threads);
 void bench_remove(const tensors_bench *self, const char *name);
 
 /* 0 if the result is MLKV_OK; else -1, said. */

@@ -4,7 +4,9 @@
  * in each round. Times are those of the wall. What is got is compared afterwards. The numbers are f32 weights, and once noise, which
  * shows what trying to compress costs.
  *
- *   mlkv         mlkv_tensor_put, mlkv_tensor_get. What is large is in LMDB, synced, when put returns
+ *   mlkv         mlkv_tensor_put, mlkv_tensor_get, by as many threads as there are processors, at most 4. What is large is in LMDB,
+ *                synced, when put returns
+ *   mlkv-1       the same by one thread
  *   file         write() to a new file, read() of it from the page cache
  *   file-synced  the same, with fsync() before the file counts as written
  *   numpy        numpy.save and numpy.load in a python3 of its own, timed there; nothing is synced
@@ -21,15 +23,24 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ENGINES = 6, TOGETHER = 64 << 20, BLOCK = 16 << 20 };
-enum { ENGINE_MLKV, ENGINE_FILE, ENGINE_SYNCED, ENGINE_NUMPY, ENGINE_REDIS, ENGINE_MEMCPY };
+enum { ENGINES = 7, TOGETHER = 64 << 20, BLOCK = 16 << 20 };
+enum {
+    ENGINE_MLKV,
+    ENGINE_ALONE,
+    ENGINE_FILE,
+    ENGINE_SYNCED,
+    ENGINE_NUMPY,
+    ENGINE_REDIS,
+    ENGINE_MEMCPY
+};
 
-static const char *const names[ENGINES] = {"mlkv",  "file",  "file-synced",
-                                           "numpy", "redis", "memcpy"};
+static const char *const names[ENGINES] = {"mlkv",  "mlkv-1", "file",  "file-synced",
+                                           "numpy", "redis",  "memcpy"};
 
 typedef struct {
     const tensors_bench *bench;
-    mlkv *db;
+    mlkv *dbs[2]; /* ENGINE_MLKV, ENGINE_ALONE */
+    int threads;  /* of the first */
     redis_peer *redis;
     numpy_peer *numpy;
     unsigned char *data, *back;
@@ -93,25 +104,26 @@ static double file_get(const work *self, const char *path)
     return done < self->size ? -1 : measure_seconds() - begun;
 }
 
-static double mlkv_put(work *self, const char *name)
+static double mlkv_put(work *self, int engine, const char *name)
 {
+    mlkv *db = self->dbs[engine];
     mlkv_tensor tensor = {.dtype = MLKV_F32, .dimensions = 2, .shape = {self->size / 256, 64}};
     mlkv_slice key = {name, strlen(name)};
     mlkv_tensor_info info = {.size = sizeof info};
     double begun = measure_seconds();
-    int result = mlkv_tensor_put(self->db, key, &tensor, self->data, NULL);
+    int result = mlkv_tensor_put(db, key, &tensor, self->data, NULL);
     double ended = measure_seconds();
     if (result == MLKV_OK)
-        result = mlkv_tensor_get_info(self->db, key, &info);
+        result = mlkv_tensor_get_info(db, key, &info);
     self->saved = 1 - (double)info.stored_bytes / (double)self->size;
     return bench_must(result, "put") == 0 ? ended - begun : -1;
 }
 
-static double mlkv_get(const work *self, const char *name)
+static double mlkv_get(const work *self, int engine, const char *name)
 {
     double begun = measure_seconds();
-    int result =
-        mlkv_tensor_get(self->db, (mlkv_slice){name, strlen(name)}, self->back, self->size);
+    int result = mlkv_tensor_get(self->dbs[engine], (mlkv_slice){name, strlen(name)}, self->back,
+                                 self->size);
     double ended = measure_seconds();
     return bench_must(result, "get") == 0 ? ended - begun : -1;
 }
@@ -127,8 +139,8 @@ static double copy(void *to, const void *from, size_t size)
 /* Seconds, or below 0. */
 static double put_one(work *self, int engine, const char *name)
 {
-    if (engine == ENGINE_MLKV)
-        return mlkv_put(self, name);
+    if (engine <= ENGINE_ALONE)
+        return mlkv_put(self, engine, name);
     if (engine == ENGINE_FILE || engine == ENGINE_SYNCED)
         return file_put(self, name, engine == ENGINE_SYNCED);
     if (engine == ENGINE_NUMPY)
@@ -145,7 +157,7 @@ static double get_one(const work *self, int engine, const char *name)
     if (engine == ENGINE_REDIS)
         return redis_get(self->redis, name, self->data, self->size);
     memset(self->back, 0, self->size);
-    double seconds = engine == ENGINE_MLKV     ? mlkv_get(self, name)
+    double seconds = engine <= ENGINE_ALONE    ? mlkv_get(self, engine, name)
                      : engine == ENGINE_MEMCPY ? copy(self->back, self->data, self->size)
                                                : file_get(self, name);
     if (seconds >= 0 && memcmp(self->back, self->data, self->size) != 0) {
@@ -163,15 +175,15 @@ static int clean(work *self, int engine)
     for (int i = 0; i < self->count && result == 0; i++) {
         name_of(self, engine, i, name);
         mlkv_slice key = {name, strlen(name)};
-        if (engine == ENGINE_MLKV)
-            result = bench_must(mlkv_key_delete(self->db, &key, 1, NULL), "delete");
+        if (engine <= ENGINE_ALONE)
+            result = bench_must(mlkv_key_delete(self->dbs[engine], &key, 1, NULL), "delete");
         else if (engine == ENGINE_REDIS)
             result = redis_delete(self->redis, name);
         else if (engine != ENGINE_MEMCPY)
             (void)unlink(name);
     }
-    if (engine == ENGINE_MLKV && result == 0)
-        result = bench_must(mlkv_compact(self->db, NULL), "compact");
+    if (engine <= ENGINE_ALONE && result == 0)
+        result = bench_must(mlkv_compact(self->dbs[engine], NULL), "compact");
     return result;
 }
 
@@ -189,7 +201,7 @@ static int run_round(work *self, int engine, int round, rate_row *row)
         got += seconds = get_one(self, engine, name);
     }
     rates_note(row, round, self->size * (size_t)self->count, put, got);
-    if (engine == ENGINE_MLKV)
+    if (engine <= ENGINE_ALONE)
         row->saved = self->saved;
     return clean(self, engine) == 0 && seconds >= 0 ? 0 : -1;
 }
@@ -219,7 +231,8 @@ static int run_size(tensors_bench *bench, work *self, size_t size, const data_ki
     }
     for (int e = 0; e < ENGINES; e++)
         rows[e] = takes_part(self, e) ? rates_add(&bench->rates, "whole", names[e], kind->dtype,
-                                                  data_name(kind->content), size, 1)
+                                                  data_name(kind->content), size,
+                                                  e == ENGINE_MLKV ? self->threads : 1)
                                       : NULL;
     for (int round = -1; round < rounds; round++) /* the first is for files, pages and heaps */
         for (int e = 0; e < ENGINES && result == 0; e++)
@@ -235,12 +248,17 @@ int whole_run(tensors_bench *bench)
     const size_t sizes[] = {1 << 20, 16 << 20, 256 << 20, 1 << 30};
     size_t most = bench_pick(bench, 1 << 30, 256 << 20, 1 << 20);
     work self = {.bench = bench,
-                 .db = bench_store(bench, "whole"),
+                 .threads =
+                     sysconf(_SC_NPROCESSORS_ONLN) < 4 ? (int)sysconf(_SC_NPROCESSORS_ONLN) : 4,
+                 .dbs = {NULL, bench_store(bench, "whole-1", 1)},
                  .redis = redis_begin(bench->folder),
                  .numpy = numpy_begin(bench),
                  .data = bench_memory(most),
                  .back = bench_memory(most)};
-    int result = self.db == NULL || self.data == NULL || self.back == NULL ? -1 : 0;
+    self.dbs[ENGINE_MLKV] = bench_store(bench, "whole", (uint32_t)self.threads);
+    int result =
+        self.dbs[0] == NULL || self.dbs[1] == NULL || self.data == NULL || self.back == NULL ? -1
+                                                                                             : 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && result == 0; i++) {
         if (sizes[i] > most)
             continue;
@@ -250,9 +268,11 @@ int whole_run(tensors_bench *bench)
     }
     redis_end(self.redis);
     numpy_end(self.numpy);
-    if (self.db != NULL && bench_must(mlkv_close(self.db), "close") != 0)
-        result = -1;
+    for (int i = 0; i < 2; i++)
+        if (self.dbs[i] != NULL && bench_must(mlkv_close(self.dbs[i]), "close") != 0)
+            result = -1;
     bench_remove(bench, "whole");
+    bench_remove(bench, "whole-1");
     free(self.data);
     free(self.back);
     return result;
