@@ -239,6 +239,14 @@ class TensorInfo(SizedStructure):
     ]
 
 
+class FileOptions(SizedStructure):
+    _fields_ = [("size", c_size_t), ("chunk_bytes", c_size_t), ("block_bytes", c_size_t)]
+
+
+class FileInfo(SizedStructure):
+    _fields_ = [("size", c_size_t), ("tensors", c_uint64), ("bytes", c_uint64), ("chunks_written", c_uint64)]
+
+
 class Scored(ctypes.Structure):
     _fields_ = [("member", Slice), ("score", c_double)]
 
@@ -431,6 +439,10 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_tensor_scatter_add": (c_int, _V, Slice, c_double, _V, c_size_t, _V, c_size_t),
     "mlkv_tensor_append_rows": (c_int, _V, Slice, c_uint64, _V, c_size_t, POINTER(c_uint64)),
     "mlkv_tensor_scale": (c_int, _V, Slice, c_double),
+    "mlkv_safetensors_import": (c_int, _V, c_char_p, Slice, POINTER(FileOptions), _ROWS, _ROWS, POINTER(FileInfo)),
+    "mlkv_safetensors_export": (c_int, _V, c_char_p, Slice, _V, c_size_t, POINTER(FileOptions), _ROWS, POINTER(FileInfo)),
+    "mlkv_npy_import": (c_int, _V, Slice, c_char_p, c_int, POINTER(FileOptions), POINTER(FileInfo)),
+    "mlkv_npy_export": (c_int, _V, Slice, c_char_p, POINTER(FileOptions), POINTER(FileInfo)),
 }
 
 

@@ -1,6 +1,7 @@
-"""What import, export and state dicts share: many tensors become visible at once, and files that are whole or not there.
+"""What import, export and state dicts share: many tensors become visible at once, and files that are there.
 
-Saving. The tensors of one call are put in one of two ways, and both end in one transaction, so that no reader ever sees some of them:
+Saving a state dict. The tensors of one call are put in one of two ways, and both end in one transaction, so that no reader ever sees
+some of them:
 
 1. Up to TOGETHER_BYTES_MAX in all, and always within the caller's own transaction: put in that transaction, under their own names.
 2. More: each is put under a temporary name first, outside every lock, and the transaction at the end only renames. Where a tensor of
@@ -9,8 +10,8 @@ Saving. The tensors of one call are put in one of two ways, and both end in one 
 A temporary name begins with STAGED and names the process by its boot, number and start. What a killed process left is deleted by the
 next save of the second way; what an exception leaves, at once. Only names that end like those here are looked at.
 
-Memory: a tensor of a file is read into memory if it has at most BLOCK_BYTES, else mapped, so that its pages are the page cache's. The
-library compresses it 32 MiB at a time. A tensor is written to a file in blocks of rows of about BLOCK_BYTES, at least one row.
+Files are read and written by the library (mlkv/file.h), in blocks of FILE_BLOCK_BYTES. A path is looked at here first, so that what is
+wrong with it is the OSError that Python has for it.
 """
 
 from __future__ import annotations
@@ -19,27 +20,26 @@ import contextlib
 import ctypes
 import errno
 import itertools
-import mmap
 import os
 import re
-import secrets
 import stat
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import _library
 from ._keys import SCAN_KEYS
-from ._library import Slice, library
-from ._tensors import DType, TensorInfo
+from ._library import FileOptions, Slice, library
+from ._tensors import DType
 from ._view import View, check
 from .errors import ArgumentError, Error, FileError, FormatError, WrongTypeError
 
-BLOCK_BYTES = 64 << 20  # more than this of a file is not held in memory at once
+BLOCK_BYTES = 64 << 20  # up to this much of a copy is held in memory, whatever its chunks
+FILE_BLOCK_BYTES = 32 << 20  # of a file that are held in memory at once
+COLUMNS_BYTES_MAX = 64 << 20  # of a .npy file in Fortran's order, which is put into rows in memory
 TOGETHER_BYTES_MAX = 64 << 20  # the writer lock is held while that much is compressed: a tenth of a second or two
 COPY_CHUNK_BYTES = 32 << 10  # of smaller chunks a copy shares nothing, and holds all of them in memory
 STAGED = b"mlkv:staged:"
 _STAGED_FORM = re.compile(re.escape(STAGED) + rb"([0-9a-f]+-[0-9]+-[0-9]+):[0-9]+:[0-9]+")
-_MAP_NORESERVE = 0x4000  # else a mapping of more than memory and swap is refused, though nothing of it is ever written
 _SCAN_COUNT = 256
 
 PathLike = Union[str, bytes, "os.PathLike[str]"]
@@ -238,101 +238,32 @@ class Source:
                 raise FileError(f"{self.path} ends at byte {offset + done}, while it was read")
             done += count
 
-    @contextlib.contextmanager
-    def borrow(self, offset: int, size: int) -> Iterator[Optional[int]]:
-        """The address of these bytes: read into memory, or, if they are many, mapped."""
-        if size == 0:
-            yield None
-        elif size <= BLOCK_BYTES:
-            data = self.read(offset, size)
-            yield address_of(data)
-        else:
-            with mapped(self.file, offset, size) as address:
-                yield address
+
+# --- files that the library reads and writes ---
 
 
-@contextlib.contextmanager
-def mapped(file: int, offset: int, size: int) -> Iterator[int]:
-    """Privately and writable, which ctypes demands of memory that it gives the address of; nothing is ever written to it."""
-    start = offset - offset % mmap.ALLOCATIONGRANULARITY
-    flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
-    area = mmap.mmap(file, size + offset - start, flags, mmap.PROT_READ | mmap.PROT_WRITE, offset=start)
-    try:
-        area.madvise(mmap.MADV_SEQUENTIAL)
-        yield address_of(area) + offset - start
-    finally:
-        area.close()
+def readable(path: PathLike) -> bytes:
+    """The path for the library; OSError if it cannot be opened."""
+    os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))  # a pipe without a writer would wait
+    return os.fsencode(path)
 
 
-def address_of(memory: Any) -> int:
-    """Of a bytearray or mapping that has bytes. It must stay as it is while the address is used."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+def writable(path: PathLike) -> bytes:
+    """The same of a file that is to be made; OSError if its folder is not there, or it is a folder itself."""
+    name = os.fsencode(path)
+    folder = os.path.dirname(name) or b"."
+    os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fsdecode(folder))
+    if os.path.isdir(name) and not os.path.islink(name):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fsdecode(name))
+    return name
 
 
-# --- writing files ---
-
-
-@contextlib.contextmanager
-def new_file(path: PathLike) -> Iterator[int]:
-    """A descriptor of a file that takes the place of `path` at the end, durably, or is removed if an exception comes."""
-    target = os.fsdecode(path)
-    folder, name = os.path.split(os.path.abspath(target))
-    hidden = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(8)}")
-    file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            yield file
-            os.fsync(file)
-        finally:
-            os.close(file)
-        os.rename(hidden, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(hidden)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system whose folders cannot be synced
-            raise
-    finally:
-        os.close(file)
-
-
-def write_all(file: int, data: Any) -> None:
-    """All of it: write() may take less."""
-    rest = memoryview(data).cast("B")
-    while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def write_tensor(view: Any, key: bytes, info: TensorInfo, file: int) -> None:
-    """All elements, in blocks of rows. The view must be one in which the tensor does not change."""
-    if info.raw_bytes == 0:
-        return
-    name = Slice(key, len(key))
-    if info.raw_bytes <= BLOCK_BYTES:
-        data = bytearray(info.raw_bytes)
-        _found(library.mlkv_tensor_get(view._handle, name, address_of(data), len(data)), key)
-        return write_all(file, data)
-    count = max(1, BLOCK_BYTES // (info.chunk_rows * info.row_bytes) * info.chunk_rows or BLOCK_BYTES // info.row_bytes)
-    data = bytearray(min(count, info.rows) * info.row_bytes)
-    address = address_of(data)
-    for first in range(0, info.rows, count):
-        rows = min(count, info.rows - first)
-        size = rows * info.row_bytes
-        _found(library.mlkv_tensor_read_rows(view._handle, name, first, rows, address, size), key)
-        write_all(file, memoryview(data)[:size])
-
-
-def _found(result: int, key: bytes) -> None:
-    if check(result) != 0:
-        raise KeyError(key)
+def file_options(block_bytes: int = 0) -> FileOptions:
+    options = FileOptions()
+    options.block_bytes = block_bytes or FILE_BLOCK_BYTES
+    return options
 
 
 def refuse_same(keys: Sequence[bytes]) -> None:

@@ -6,6 +6,8 @@ import lzma
 import os
 import random
 import signal
+import subprocess
+import sys
 import tarfile
 import unittest
 from typing import Any, Dict, List, Sequence
@@ -65,6 +67,19 @@ class SampleTest(StoreTest):
         return {sample.id: sample.data for sample in samples}
 
 
+# The memory that an import takes beyond what the process had, in KiB.
+MEASURED = """
+import resource
+import sys
+import mlkv
+
+db = mlkv.open(sys.argv[1], ring_bytes=4 << 20, cache_bytes=8 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+done = db.import_samples(sys.argv[2], "s:")
+print(done.added, done.bytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
 class Import(SampleTest):
     def test_a_folder(self) -> None:
         root = self.write(FILES)
@@ -116,6 +131,18 @@ class Import(SampleTest):
                     self.db.flushdb()
                     self.assertEqual(self.db.import_samples(source, "s:")[:3], (300, 0, 0))
                     self.assertEqual(self.stored(), files)
+
+    def test_a_tar_is_never_in_memory(self) -> None:
+        path, data = f"{self.folder}/x.tar.gz", bytes(2 << 20)
+        with gzip.open(path, "wb", compresslevel=1) as stream, tarfile.open(fileobj=stream, mode="w|") as tar:
+            for number in range(150):
+                tar.addfile(info(f"{number}", data), io.BytesIO(data))
+        environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(mlkv.__file__))}
+        command = [sys.executable, "-c", MEASURED, self.path, path]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+        added, size, grown = map(int, done.stdout.split())
+        self.assertEqual((added, size), (150, 300 << 20))
+        self.assertLess(grown, 150 << 10)
 
     def test_a_name_twice(self) -> None:
         members = [(info(name, data), data) for name, data in (("a", b"1"), ("b", b"2"), ("./a", b"3"), ("b//", b"x"), ("a", b"4"))]
