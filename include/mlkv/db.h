@@ -208,6 +208,10 @@ typedef struct {
                                 those kept decoded */
     uint64_t decoded_misses; /* of those, that decoded it */
     uint64_t decoded_bytes; /* of cache_bytes, what is kept so: at most a sixteenth of the budget */
+    uint64_t loans; /* tensors that this process has lent (mlkv_tensor_borrow); each keeps the pages
+                                     that were in use when it began from being used again, as a snapshot does */
+    uint64_t loan_bytes;     /* of their data */
+    uint64_t oldest_loan_ms; /* age of the oldest; 0: none */
 } mlkv_stats;
 
 /* Fills *stats (its size set by the caller). MLKV_E_ARGUMENT if the size is not one that this

@@ -44,7 +44,8 @@ MLKV_BEGIN_DECLS
     X(MLKV_E_DURABILITY, -21, "durability",                                                     \
       "the write was made, and whether it is durable is not known")                             \
     X(MLKV_E_FORMAT, -22, "format",                                                             \
-      "a file is not of its format, or has something in it that a store cannot hold")
+      "a file is not of its format, or has something in it that a store cannot hold")           \
+    X(MLKV_E_CONTIGUOUS, -23, "contiguous", "the tensor is not stored so that it can be lent")
 
 typedef enum {
 #define MLKV_RESULT_ENUM(symbol, value, name, message) symbol = (value),

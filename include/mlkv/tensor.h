@@ -65,10 +65,14 @@ typedef struct {
     size_t chunk_bytes; /* raw bytes of a chunk, rounded down to whole rows, at least one; default
                            256 KiB, max 1 GiB. Smaller: cheaper changes of few rows. Larger: better
                            compression, fewer records */
+    size_t
+        contiguous; /* 1: stored uncompressed, so that it can be lent without a copy (mlkv_tensor_borrow).
+                          Chunks are then about 1 MiB by default, and have whole pages: so many rows as that
+                          takes, at most 3.75 GiB. Each takes a page more. Since 0.1 */
 } mlkv_tensor_options;
 
 typedef struct {
-    size_t size; /* in: sizeof(mlkv_tensor_info) */
+    size_t size; /* in: sizeof(mlkv_tensor_info); the library fills at most this much */
     mlkv_tensor tensor;
     uint64_t raw_bytes;
     uint64_t stored_bytes; /* of all chunks after compression; what holds the records together is
@@ -79,6 +83,7 @@ typedef struct {
     uint64_t chunks;
     uint64_t version; /* 1 at the first put; grows by one with each put or other change, until the
                          key is deleted or put with another form */
+    uint64_t contiguous; /* 1: stored so that it can be lent */
 } mlkv_tensor_info;
 
 /* Bytes of an element; 0 for an unknown dtype. Cost O(1). */
@@ -284,6 +289,65 @@ MLKV_API int mlkv_tensor_add_rows(mlkv *view, mlkv_slice key, double alpha, uint
  * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_NUMBER (a whole-number or bool tensor and a factor
  * that is infinite or NaN). */
 MLKV_API int mlkv_tensor_scale(mlkv *view, mlkv_slice key, double factor);
+
+/* --- lending: a tensor's data where they stand in the store, without a copy --- */
+
+typedef struct mlkv_loan mlkv_loan;
+
+/* How memory is lent. */
+enum {
+    MLKV_LOAN_PRIVATE =
+        1, /* it may be written to: a page that is becomes a copy, which this process alone sees, and the store
+                              never. Without it a write is a fault (SIGSEGV) */
+};
+
+/* Lends the data of a tensor that was put with the option contiguous. *ret_data becomes its raw_bytes, row-major, aligned to the machine's
+ * pages (4096 bytes): pages of data.mdb mapped a second time, so that nothing is copied, and what is not in memory is read when it is
+ * touched. *ret_info (NULL: not wanted), whose size the caller has set, describes them. Of a tensor without bytes *ret_data is an
+ * address that is not to be looked at.
+ *
+ * The loan keeps the state of the store at its beginning, and nothing else, until mlkv_loan_return:
+ * overwriting and deleting the tensor, and mlkv_compact, leave the lent bytes as they were. As a
+ * snapshot does it keeps pages that were in use then from being used again, so the file grows by
+ * what is overwritten meanwhile; mlkv_stats shows loans. All handles may be closed before it is
+ * returned: the store then stays open in this process until the last loan is. A forked child may
+ * read the memory as long as the parent has not returned the loan (and return its own copy of it,
+ * which touches nothing of the parent's).
+ *
+ * flags: 0 or MLKV_LOAN_PRIVATE. view: live, a snapshot, or a transaction of this thread. Each loan
+ * of a live view takes a slot of 4096 that the processes share for readers; those of a snapshot use
+ * the snapshot's. Each MiB is a mapping of its own, of which Linux allows a process 65530
+ * (vm.max_map_count): about 60 GiB.
+ *
+ * Chunks that were changed or appended since the put are not where they can be lent. A live view
+ * that can write brings them there first, in which it writes them anew; other views are refused.
+ *
+ * Cost: O(chunks), 2-3 us a MiB, no copy; all of it is compared with the store's seals when this
+ * process meets it first (the last 10,000 chunks or so are remembered), which reads it. Any thread.
+ * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_CONTIGUOUS (the tensor is not stored
+ * contiguous, or for pages of another size, or was changed and the view cannot write: put it with
+ * the option, or again), MLKV_E_MEMORY (also: too many mappings), MLKV_E_BUSY (no slot for a
+ * reader; others changed it again and again). Since 0.1. */
+MLKV_API int mlkv_tensor_borrow(mlkv *view, mlkv_slice key, unsigned flags,
+                                mlkv_tensor_info *ret_info, void **ret_data, mlkv_loan **ret_loan);
+
+/* Ends a loan: its memory is gone. Any thread, also after all handles were closed, and in a forked
+ * child. NULL is accepted. Results are those of mlkv_close, if the loan was the last that kept the
+ * store open. */
+MLKV_API int mlkv_loan_return(mlkv_loan *loan);
+
+/* Lends a tensor to any library that takes DLPack: *ret_managed becomes a DLManagedTensor
+ * (versioned == 0) or a DLManagedTensorVersioned (1.0; versioned == 1), as dlpack.h declares them,
+ * on device kDLCPU with strides. Whoever takes it calls its deleter, which returns the loan; so
+ * does the caller if nobody takes it.
+ *
+ * The older struct cannot say that memory is read-only, and its consumers write to it: it is always
+ * lent with MLKV_LOAN_PRIVATE. The newer one has the flag READ_ONLY unless MLKV_LOAN_PRIVATE is
+ * set. f8 types have codes of DLPack 1.1 (10 and 12), bool that of 0.8 (6).
+ *
+ * Cost, returns: as mlkv_tensor_borrow. Since 0.1. */
+MLKV_API int mlkv_tensor_to_dlpack(mlkv *view, mlkv_slice key, unsigned flags, int versioned,
+                                   void **ret_managed);
 
 MLKV_END_DECLS
 

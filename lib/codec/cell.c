@@ -2,7 +2,7 @@
  *
  *   cell:  kind | raw bytes                            piece:  "MLKB" kind 000 | blob id | piece, raw size | checksum | payload
  *          kind | raw size | zstd frame or planes
- *          kind | id | size | pieces, piece size
+ *          kind | id | size | pieces, piece size                  "MLKB" 5 000 ... | begin | zeros | raw bytes at a page's start
  *
  * Invariants:
  *  1. A zstd frame is chosen only if it is at least an eighth smaller than the raw bytes, its
@@ -35,12 +35,14 @@ enum {
     AT_PIECE_ID = 8,
     AT_PIECE_NUMBER = 16,
     AT_PIECE_SIZE = 20,
-    AT_PIECE_SUM = 24
+    AT_PIECE_SUM = 24,
+    AT_PIECE_BEGIN = 32,
 };
 
 _Static_assert((int)AT_FRAME == (int)CELL_ZSTD_HEADER_SIZE, "cell.h");
 _Static_assert(AT_BLOB_PIECE_SIZE + 4 == CELL_BLOB_SIZE, "cell.h");
 _Static_assert(AT_PIECE_SUM + 8 == BLOB_HEADER_SIZE, "cell.h");
+_Static_assert(AT_PIECE_BEGIN + 4 == BLOB_PAGED_HEADER_SIZE_MIN, "cell.h");
 
 static const unsigned char piece_magic[4] = {'M', 'L', 'K', 'B'};
 
@@ -247,6 +249,26 @@ bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw)
     return true;
 }
 
+static void fill_header(uint64_t id, uint32_t piece, mlkv_slice raw,
+                        unsigned char ret_header[BLOB_HEADER_SIZE])
+{
+    memcpy(ret_header, piece_magic, sizeof piece_magic);
+    store_le64(ret_header + AT_PIECE_ID, id);
+    store_le32(ret_header + AT_PIECE_NUMBER, piece);
+    store_le32(ret_header + AT_PIECE_SIZE, (uint32_t)raw.size);
+    store_le64(ret_header + AT_PIECE_SUM, hash_checksum(raw.data, raw.size, id + piece));
+}
+
+void blob_paged_header(uint64_t id, uint32_t piece, mlkv_slice raw, size_t page_bytes,
+                       unsigned char *ret_header)
+{
+    size_t begin = page_bytes - BLOB_BEFORE_VALUE;
+    memset(ret_header, 0, begin);
+    fill_header(id, piece, raw, ret_header);
+    ret_header[AT_PIECE_KIND] = PIECE_PAGED;
+    store_le32(ret_header + AT_PIECE_BEGIN, (uint32_t)begin);
+}
+
 int blob_piece_encode(const cell_options *options, planes_form form, uint64_t id, uint32_t piece,
                       mlkv_slice raw, mlkv_buffer *out)
 {
@@ -255,11 +277,7 @@ int blob_piece_encode(const cell_options *options, planes_form form, uint64_t id
                          (unsigned)piece, (unsigned long long)id, raw.size, BLOB_PIECE_SIZE_MAX);
     size_t start = out->size;
     unsigned char header[BLOB_HEADER_SIZE] = {0};
-    memcpy(header, piece_magic, sizeof piece_magic);
-    store_le64(header + AT_PIECE_ID, id);
-    store_le32(header + AT_PIECE_NUMBER, piece);
-    store_le32(header + AT_PIECE_SIZE, (uint32_t)raw.size);
-    store_le64(header + AT_PIECE_SUM, hash_checksum(raw.data, raw.size, id + piece));
+    fill_header(id, piece, raw, header);
     int result = buffer_append(out, header, sizeof header);
     if (result != 0)
         return result;
@@ -276,6 +294,22 @@ int blob_piece_encode(const cell_options *options, planes_form form, uint64_t id
     return result;
 }
 
+/* Where a piece's payload begins, once its header is known to be good. */
+static size_t piece_begin(const unsigned char *bytes)
+{
+    return bytes[AT_PIECE_KIND] == PIECE_PAGED ? load_le32(bytes + AT_PIECE_BEGIN)
+                                               : BLOB_HEADER_SIZE;
+}
+
+static bool paged_begins_within(mlkv_slice stored)
+{
+    size_t begin = stored.size < BLOB_PAGED_HEADER_SIZE_MIN
+                       ? 0
+                       : piece_begin((const unsigned char *)stored.data);
+    return begin >= BLOB_PAGED_HEADER_SIZE_MIN && begin <= stored.size &&
+           begin <= BLOB_PAGE_BYTES_MAX;
+}
+
 /* What is wrong with a piece's header, or NULL. */
 static const char *piece_fault(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size)
 {
@@ -284,9 +318,11 @@ static const char *piece_fault(uint64_t id, uint32_t piece, mlkv_slice stored, s
         return "it is shorter than its header";
     if (memcmp(bytes, piece_magic, sizeof piece_magic) != 0)
         return "it does not begin with MLKB";
-    if (bytes[AT_PIECE_KIND] != CELL_RAW && bytes[AT_PIECE_KIND] != CELL_ZSTD &&
-        bytes[AT_PIECE_KIND] != CELL_PLANES)
+    int kind = bytes[AT_PIECE_KIND];
+    if (kind != CELL_RAW && kind != CELL_ZSTD && kind != CELL_PLANES && kind != PIECE_PAGED)
         return "its kind is unknown";
+    if (kind == PIECE_PAGED && !paged_begins_within(stored))
+        return "its bytes do not begin within it";
     if ((bytes[AT_PIECE_ZERO] | bytes[AT_PIECE_ZERO + 1] | bytes[AT_PIECE_ZERO + 2]) != 0)
         return "bytes that must be zero are not";
     if (load_le64(bytes + AT_PIECE_ID) != id)
@@ -295,8 +331,21 @@ static const char *piece_fault(uint64_t id, uint32_t piece, mlkv_slice stored, s
         return "it says that it is another piece";
     if (load_le32(bytes + AT_PIECE_SIZE) != raw_size)
         return "its raw size is not what the blob's is";
-    if (bytes[AT_PIECE_KIND] == CELL_RAW && stored.size - BLOB_HEADER_SIZE != raw_size)
+    if ((kind == CELL_RAW || kind == PIECE_PAGED) && stored.size - piece_begin(bytes) != raw_size)
         return "its payload has another length than it says";
+    return NULL;
+}
+
+/* The payload as it stands behind its header, and in the right order. */
+static const char *copy_raw(mlkv_slice stored, void *to, size_t raw_size)
+{
+    const unsigned char *bytes = stored.data;
+    size_t begin = piece_begin(bytes);
+    for (size_t i = BLOB_PAGED_HEADER_SIZE_MIN; i < begin; i++) {
+        if (bytes[i] != 0)
+            return "bytes that must be zero are not";
+    }
+    bytes_copy(to, bytes + begin, raw_size);
     return NULL;
 }
 
@@ -307,8 +356,8 @@ int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, 
         const unsigned char *bytes = stored.data;
         mlkv_slice payload = slice_of(bytes + BLOB_HEADER_SIZE, stored.size - BLOB_HEADER_SIZE);
         int result = 0;
-        if (bytes[AT_PIECE_KIND] == CELL_RAW)
-            bytes_copy(to, payload.data, raw_size);
+        if (bytes[AT_PIECE_KIND] == CELL_RAW || bytes[AT_PIECE_KIND] == PIECE_PAGED)
+            fault = copy_raw(stored, to, raw_size);
         else if (bytes[AT_PIECE_KIND] == CELL_PLANES)
             result = planes_decode(payload, to, raw_size);
         else
@@ -317,7 +366,8 @@ int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, 
             return result;
         if (result != 0)
             fault = mlkv_error_detail();
-        else if (hash_checksum(to, raw_size, id + piece) != load_le64(bytes + AT_PIECE_SUM))
+        else if (fault == NULL &&
+                 hash_checksum(to, raw_size, id + piece) != load_le64(bytes + AT_PIECE_SUM))
             fault = "its checksum is wrong";
     }
     if (fault == NULL)
@@ -334,8 +384,9 @@ int blob_piece_borrow(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw
         return error_set(MLKV_E_CORRUPT, "piece %u of blob %llu: %s", (unsigned)piece,
                          (unsigned long long)id, fault);
     const unsigned char *bytes = stored.data;
-    if (bytes[AT_PIECE_KIND] != CELL_RAW)
+    if (bytes[AT_PIECE_KIND] != CELL_RAW && bytes[AT_PIECE_KIND] != PIECE_PAGED)
         return MLKV_ABSENT;
-    *ret_raw = slice_of(bytes + BLOB_HEADER_SIZE, stored.size - BLOB_HEADER_SIZE);
+    size_t begin = piece_begin(bytes);
+    *ret_raw = slice_of(bytes + begin, stored.size - begin);
     return 0;
 }

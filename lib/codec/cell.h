@@ -8,8 +8,10 @@
  *   blob:  1     8     blob id (LE), 9: 8 raw size (LE), 17: 4 pieces (LE), 21: 4 raw bytes of each piece but the last (LE); 25 in all
  *
  * A blob's bytes stand in B records, one a piece, each with a header (32 bytes) and its payload:
- *   0 4 magic "MLKB" | 4 1 kind (0 raw, 1 zstd, 3 byte planes) | 5 3 zero | 8 8 blob id | 16 4 piece | 20 4 raw size |
+ *   0 4 magic "MLKB" | 4 1 kind (0 raw, 1 zstd, 3 byte planes, 5 raw in pages) | 5 3 zero | 8 8 blob id | 16 4 piece | 20 4 raw size |
  *   24 8 xxh3 of the raw bytes, seed = blob id + piece
+ * A piece of kind 5 is raw, and its bytes begin at a page of the file, so that they can be mapped by themselves:
+ *   32 4 where they begin, a page's size less the 16 bytes that LMDB puts before a large value | 36 zeros up to there
  *
  * Decoders take untrusted bytes: every length is checked, and a bad one is MLKV_E_CORRUPT.
  */
@@ -21,11 +23,15 @@
 #include <mlkv/base.h>
 
 enum { CELL_RAW = 0, CELL_ZSTD = 1, CELL_BLOB = 2, CELL_PLANES = 3 };
+enum { PIECE_PAGED = 5 }; /* of pieces only */
 enum {
     CELL_ZSTD_HEADER_SIZE = 9, /* that of planes, too */
     CELL_BLOB_SIZE = 25,
     BLOB_HEADER_SIZE = 32,
-    BLOB_PIECE_SIZE_MAX = 1 << 20
+    BLOB_PIECE_SIZE_MAX = 1 << 20,
+    BLOB_PAGED_HEADER_SIZE_MIN = 36,
+    BLOB_PAGE_BYTES_MAX = 64 << 10,
+    BLOB_BEFORE_VALUE = 16, /* LMDB's header of the pages that hold a large value */
 };
 
 typedef struct {
@@ -66,6 +72,11 @@ _Bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw);
 /* Appends header and payload of one piece to *out. form: what its bytes are. */
 int blob_piece_encode(const cell_options *options, planes_form form, uint64_t id, uint32_t piece,
                       mlkv_slice raw, mlkv_buffer *out);
+
+/* The header of a piece of kind 5, of page_bytes - BLOB_BEFORE_VALUE bytes; behind it `raw` is to
+ * follow. page_bytes: a power of two, 64 to BLOB_PAGE_BYTES_MAX. */
+void blob_paged_header(uint64_t id, uint32_t piece, mlkv_slice raw, size_t page_bytes,
+                       unsigned char *ret_header);
 
 /* Checks header, length and checksum, and writes exactly raw_size bytes at `to`. MLKV_E_CORRUPT names what is wrong. */
 int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, size_t raw_size);

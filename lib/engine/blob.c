@@ -83,22 +83,35 @@ typedef struct {
     uint64_t id;
     uint32_t piece;
     mlkv_slice raw;
-    mlkv_buffer bytes; /* encoded; its memory is used again */
+    mlkv_buffer bytes; /* encoded, or in pages its header; its memory is used again */
 } pending_piece;
 
 typedef struct {
     engine *engine;
     planes_form form;
+    size_t piece_size;
+    size_t page_bytes; /* 0; else the pieces are not encoded, and their bytes begin at a page */
     pending_piece *pieces;
     size_t count, capacity;
     size_t raw_bytes; /* of all pieces */
 } writer;
+
+static int make_header(pending_piece *piece, size_t page_bytes)
+{
+    void *header = buffer_extend(&piece->bytes, page_bytes - BLOB_BEFORE_VALUE);
+    if (header == NULL)
+        return error_set_memory("a blob's pieces");
+    blob_paged_header(piece->id, piece->piece, piece->raw, page_bytes, header);
+    return MLKV_OK;
+}
 
 static int encode_piece(void *context, size_t i)
 {
     const writer *w = context;
     pending_piece *piece = &w->pieces[i];
     piece->bytes.size = 0;
+    if (w->page_bytes != 0)
+        return make_header(piece, w->page_bytes);
     int result = buffer_reserve(&piece->bytes, piece->raw.size + ENCODED_SLACK);
     return result != MLKV_OK ? result
                              : blob_piece_encode(&w->engine->options.cells, w->form, piece->id,
@@ -113,7 +126,7 @@ static int put_pieces(writer *w, store_write *write)
         unsigned char key[BLOB_KEY_SIZE], session[8];
         blob_key(piece->id, piece->piece, key);
         result = store_write_put(write, slice_of(key, sizeof key), slice_of_buffer(&piece->bytes),
-                                 slice_of(NULL, 0));
+                                 w->page_bytes != 0 ? piece->raw : slice_of(NULL, 0));
         if (result == MLKV_OK && piece->piece == 0) {
             note_key(piece->id, key);
             store_le64(session, liveness_session(w->engine->liveness));
@@ -168,8 +181,8 @@ static int write_one(writer *w, mlkv_slice raw, const cell_blob *blob)
 {
     int result = MLKV_OK;
     for (uint32_t i = 0; i < blob->pieces && result == MLKV_OK; i++) {
-        size_t start = (size_t)i * PIECE_SIZE,
-               size = raw.size - start < PIECE_SIZE ? raw.size - start : PIECE_SIZE;
+        size_t start = (size_t)i * w->piece_size, rest = raw.size - start;
+        size_t size = rest < w->piece_size ? rest : w->piece_size;
         result = add_piece(w, blob, i, slice_of((const unsigned char *)raw.data + start, size));
     }
     return result;
@@ -182,27 +195,27 @@ static void writer_done(writer *w)
     free(w->pieces);
 }
 
-int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, size_t n,
-                       cell_blob *ret_blobs)
+static int write_all(writer *w, const mlkv_slice *raws, size_t n, cell_blob *ret_blobs)
 {
+    engine *self = w->engine;
     uint64_t first = 0;
-    writer w = {.engine = self, .form = form};
     int result = engine_check_writable(self);
     if (result == MLKV_OK)
         result = take_ids(self, n, &first);
     if (result != MLKV_OK)
         return result;
     for (size_t i = 0; i < n && result == MLKV_OK; i++) {
-        uint64_t pieces = (raws[i].size + PIECE_SIZE - 1) / PIECE_SIZE;
+        uint64_t pieces = (raws[i].size + w->piece_size - 1) / w->piece_size;
         if (pieces > UINT32_MAX)
             result = error_set(MLKV_E_SIZE, "a value of %zu bytes", raws[i].size);
-        ret_blobs[i] = (cell_blob){first + i, raws[i].size, (uint32_t)pieces, PIECE_SIZE};
+        ret_blobs[i] =
+            (cell_blob){first + i, raws[i].size, (uint32_t)pieces, (uint32_t)w->piece_size};
         if (result == MLKV_OK)
-            result = write_one(&w, raws[i], &ret_blobs[i]);
+            result = write_one(w, raws[i], &ret_blobs[i]);
     }
     if (result == MLKV_OK)
-        result = flush(&w);
-    writer_done(&w);
+        result = flush(w);
+    writer_done(w);
     if (result == MLKV_OK) {
         FAULT_POINT(BLOB_WRITTEN);
         atomic_fetch_add_explicit(&self->counters.blobs_written, n, memory_order_relaxed);
@@ -212,6 +225,35 @@ int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, s
         uint64_t id = first + i;
         engine_blobs_discard(self, &id, 1);
     }
+    return result;
+}
+
+int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, size_t n,
+                       cell_blob *ret_blobs)
+{
+    writer w = {.engine = self, .form = form, .piece_size = PIECE_SIZE};
+    return write_all(&w, raws, n, ret_blobs);
+}
+
+int engine_blobs_write_paged(engine *self, size_t page_bytes, const mlkv_slice *raws, size_t n,
+                             cell_blob *ret_blobs)
+{
+    /* With header and seal a piece takes as many pages as one that is stored raw otherwise. */
+    writer w = {.engine = self, .page_bytes = page_bytes, .piece_size = PIECE_SIZE - page_bytes};
+    return write_all(&w, raws, n, ret_blobs);
+}
+
+/* All bytes of a piece: borrowed if it is stored raw, of which the seal was looked at, else decoded into *whole. */
+static int open_raw(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size,
+                    mlkv_buffer *whole, mlkv_slice *ret_raw)
+{
+    int result = blob_piece_borrow(id, piece, stored, raw_size, ret_raw);
+    if (result != MLKV_ABSENT)
+        return result;
+    result = buffer_reserve(whole, raw_size);
+    if (result == MLKV_OK)
+        result = blob_piece_decode(id, piece, stored, whole->data, raw_size);
+    *ret_raw = slice_of(whole->data, raw_size);
     return result;
 }
 
@@ -244,11 +286,10 @@ static int read_piece(void *context, size_t i)
     if (part == raw_size)
         return blob_piece_decode(blob->id, piece, stored, out, raw_size);
     mlkv_buffer whole = {0};
-    result = buffer_reserve(&whole, raw_size);
+    mlkv_slice raw;
+    result = open_raw(blob->id, piece, stored, raw_size, &whole, &raw);
     if (result == MLKV_OK)
-        result = blob_piece_decode(blob->id, piece, stored, whole.data, raw_size);
-    if (result == MLKV_OK)
-        memcpy(out, (unsigned char *)whole.data + (from - start), part);
+        memcpy(out, (const unsigned char *)raw.data + (from - start), part);
     mlkv_buffer_free(&whole);
     return result;
 }
@@ -285,13 +326,7 @@ static int open_at(store_read *read, const cell_blob *blob, uint32_t number, ope
     int result = store_read_get_lasting(read, slice_of(key, sizeof key), &stored);
     if (result != MLKV_OK)
         return result;
-    result = blob_piece_borrow(blob->id, number, stored, raw_size, &self->raw);
-    if (result == MLKV_ABSENT) {
-        result = buffer_reserve(&self->whole, raw_size);
-        if (result == MLKV_OK)
-            result = blob_piece_decode(blob->id, number, stored, self->whole.data, raw_size);
-        self->raw = slice_of(self->whole.data, raw_size);
-    }
+    result = open_raw(blob->id, number, stored, raw_size, &self->whole, &self->raw);
     self->known = result == MLKV_OK;
     self->number = number;
     return result;
@@ -328,5 +363,25 @@ int engine_blob_read_parts(store_read *read, const cell_blob *blob, const blob_p
         }
     }
     mlkv_buffer_free(&piece.whole);
+    return result;
+}
+
+int engine_blob_place(store_read *read, const cell_blob *blob, uint32_t piece, store_run *ret_run)
+{
+    unsigned char key[BLOB_KEY_SIZE];
+    mlkv_slice value, raw;
+    uint64_t offset, start = (uint64_t)piece * blob->piece_size;
+    size_t raw_size =
+        blob->size - start < blob->piece_size ? (size_t)(blob->size - start) : blob->piece_size;
+    blob_key(blob->id, piece, key);
+    int result = store_read_place(read, slice_of(key, sizeof key), &value, &offset);
+    if (result != MLKV_OK)
+        return result;
+    result = blob_piece_borrow(blob->id, piece, value, raw_size, &raw);
+    if (result == MLKV_ABSENT)
+        return error_set(MLKV_E_PLATFORM, "piece %u of blob %llu is compressed", (unsigned)piece,
+                         (unsigned long long)blob->id);
+    offset += (uint64_t)((const unsigned char *)raw.data - (const unsigned char *)value.data);
+    *ret_run = (store_run){raw, offset};
     return result;
 }

@@ -52,6 +52,15 @@ typedef struct {
         records_applied, throttled, overtaken, blobs_written;
 } engine_counters;
 
+/* Memory that shows pages of the store (loans.c). Starts {0}. */
+typedef struct engine_loan {
+    engine *engine;
+    store_mapping mapping;
+    uint64_t bytes, since_ns;
+    bool listed;
+    struct engine_loan *next, **link;
+} engine_loan;
+
 struct engine {
     char *path;
     dev_t device;
@@ -84,6 +93,9 @@ struct engine {
                        commit; never inside another lock but the writer lock */
     pthread_mutex_t blob_lock; /* guards the range of blob ids */
     uint64_t blob_next, blob_end;
+    pthread_mutex_t loans_lock; /* guards the next four */
+    engine_loan *loans, **loans_end;
+    uint64_t loan_count, loan_bytes;
     _Atomic uint64_t
         waste_bytes; /* of blobs that this process let go since waste was last reclaimed */
     uint64_t
@@ -257,6 +269,10 @@ int collect_write(collected *self, store_write *write, uint64_t *ret_records);
  * Shares commits. */
 int engine_blobs_write(engine *self, planes_form form, const mlkv_slice *raws, size_t n,
                        cell_blob *ret_blobs);
+/* The same, raw, and so that each piece can be mapped by itself: its bytes begin at a page of page_bytes. All pieces but the last have
+ * whole pages. */
+int engine_blobs_write_paged(engine *self, size_t page_bytes, const mlkv_slice *raws, size_t n,
+                             cell_blob *ret_blobs);
 /* Deletes blobs that nobody refers to. Errors leave them to the cleaner. */
 void engine_blobs_discard(engine *self, const uint64_t *ids, size_t n);
 /* Parts of a blob from a snapshot, as op_cell_read_parts says. MLKV_ABSENT if a piece is not there. */
@@ -265,6 +281,16 @@ int engine_blob_read_parts(store_read *read, const cell_blob *blob, const blob_p
 /* Reads [offset, offset + size) of a blob from a snapshot. MLKV_ABSENT if a piece is not there. */
 int engine_blob_read(engine *self, store_read *read, const cell_blob *blob, uint64_t offset,
                      size_t size, void *to);
+
+/* A piece's raw bytes where they stand in data.mdb. MLKV_ABSENT if it is not there, MLKV_E_PLATFORM (not at a page). */
+int engine_blob_place(store_read *read, const cell_blob *blob, uint32_t piece, store_run *ret_run);
+
+/* --- loans.c --- */
+/* Maps runs that a read transaction of the caller's holds, and counts the loan; n may be 0. As store_map. *loan must stay where it is. */
+int engine_lend(engine *self, const store_run *runs, size_t n, bool is_private, engine_loan *loan);
+/* Before the transaction ends. Any thread; in a forked child too. */
+void engine_lend_end(engine_loan *loan);
+void engine_loans_stats(engine *self, mlkv_stats *stats);
 
 /* --- clean.c --- */
 /* Deletes the pieces of waste blobs, then their W records. MLKV_ABSENT if there was none. */

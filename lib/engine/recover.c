@@ -386,6 +386,8 @@ int engine_open(engine *self)
     lock_init(&self->catchup_lock);
     lock_init(&self->drain_lock);
     lock_init(&self->blob_lock);
+    lock_init(&self->loans_lock);
+    self->loans_end = &self->loans;
     int result = open_parts(self);
     if (result == MLKV_OK)
         result = engine_background_start(self);
@@ -472,5 +474,6 @@ int engine_close(engine *self)
     lock_destroy(&self->catchup_lock);
     lock_destroy(&self->drain_lock);
     lock_destroy(&self->blob_lock);
+    lock_destroy(&self->loans_lock);
     return result;
 }

@@ -58,6 +58,7 @@ int engine_stats(engine *self, mlkv_stats *ret_stats)
         .decoded_bytes = decoded.used_bytes,
     };
     add_journal(self, &stats);
+    engine_loans_stats(self, &stats);
     *ret_stats = stats;
     return MLKV_OK;
 }

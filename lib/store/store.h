@@ -70,6 +70,29 @@ int store_read_get(store_read *read, mlkv_slice key, mlkv_slice *ret_value);
  * remembered of the last ones (some 10,000). For values so large that the seal would cost more than what is done with them. */
 int store_read_get_lasting(store_read *read, mlkv_slice key, mlkv_slice *ret_value);
 
+/* --- lend.c --- */
+/* As store_read_get_lasting, of a large value, and at which byte of data.mdb it stands. MLKV_E_PLATFORM: that cannot be known. */
+int store_read_place(store_read *read, mlkv_slice key, mlkv_slice *ret_value, uint64_t *ret_offset);
+/* Bytes of data.mdb: as LMDB shows them, and where they begin. */
+typedef struct {
+    mlkv_slice bytes;
+    uint64_t offset;
+} store_run;
+typedef struct {
+    void *memory; /* NULL: none */
+    size_t size;  /* in whole pages */
+} store_mapping;
+/* The machine's, not LMDB's. */
+size_t store_page_bytes(void);
+/* Maps n (not 0) runs that a read transaction holds one behind another, each of whole pages but for
+ * the last. is_private: to be written to, which changes nothing of the file; else read-only. Lives
+ * until store_unmap, before which the transaction must not end. O(n) system calls; no byte is
+ * copied. MLKV_E_PLATFORM (they are not at pages of this machine), MLKV_E_MEMORY, MLKV_E_IO. */
+int store_map(store *self, const store_run *runs, size_t n, bool is_private,
+              store_mapping *ret_mapping);
+/* Also in a forked child. */
+void store_unmap(store_mapping *mapping);
+
 /* Walks in key order. seek: to the first key >= `key`; next: to the one after. 0, MLKV_ABSENT at
  * the end. Slices borrowed until the read ends. */
 int store_cursor_open(store_read *read, store_cursor **ret_cursor);

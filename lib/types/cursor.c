@@ -256,6 +256,7 @@ static int value_of_key(mlkv_cursor *self, mlkv_slice name, mlkv_slice rest, mlk
     if (header.type != TYPE_TENSOR)
         return MLKV_ABSENT;
     result = tensor_read_own(name, &header, rest, &form);
+    self->info.size = sizeof self->info;
     if (result == MLKV_OK)
         tensor_describe(&form, &self->info);
     *ret_value = slice_of(&self->info, sizeof self->info);

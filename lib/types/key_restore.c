@@ -9,7 +9,8 @@
  *
  * Invariants
  *   1. Nothing of a payload that is not wholly good reaches the store.
- *   2. Names in a payload rise, so short ones go in without being looked for; one of which only a digest stands in the record key is looked
+ *   2. Names in a payload rise, so short ones go in without being looked for; one of which only a digest stands in the record key is
+ * looked
  *      for, since another name may have the same.
  * Locks: none of its own.
  */
@@ -105,7 +106,7 @@ static int prepare_chunks(mlkv *view, restoring *self)
             at += size;
             bytes += size;
         }
-        result = prepared_add(view, &self->chunks, form->tensor.dtype, group, raws, n, as_blobs);
+        result = prepared_add(view, &self->chunks, form, group, raws, n, as_blobs);
     }
     free(group);
     free(raws);

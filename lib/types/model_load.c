@@ -84,7 +84,7 @@ static int compare_rule(op *o, void *context)
 /* MLKV_ABSENT: it is not as it was noted any more. */
 static int read_tensor(mlkv *view, load_call *call, const mlkv_model_reader *reader, size_t i)
 {
-    mlkv_tensor_info info;
+    mlkv_tensor_info info = {.size = sizeof info};
     const model_item *item = model_item_at(&call->items, i);
     mlkv_slice name = model_item_name(&call->items, item);
     mlkv_buffer *key = &call->model.keys[0];

@@ -12,7 +12,8 @@
  *   bytes are their size (8, LE) and themselves; an element is
  *   string, list: bytes          hash: name (bytes), expiry (8, LE; 0: none), value (bytes)
  *   set: name (bytes)            sorted set: name (bytes), score (8, LE, a double)
- *   A tensor: dtype (1), dimensions (1), zero (6), rows of a chunk (8), shape (8 each), then its data, all the rest.
+ *   A tensor: dtype (1), dimensions (1), flags (1) as in a descriptor, zero (5), rows of a chunk (8), shape (8 each), then its data,
+ *   all the rest.
  *
  * Invariants
  *   1. One content has one payload: names rise strictly in the order of their bytes, so none is there twice; no -0.0.
@@ -103,11 +104,9 @@ void payload_count_element(payload_writer *self)
 int payload_add_form(payload_writer *self, const tensor_form *form)
 {
     const mlkv_tensor *tensor = &form->tensor;
-    unsigned char head[TENSOR_HEAD_SIZE] = {0};
-    head[0] = (unsigned char)tensor->dtype;
-    head[1] = (unsigned char)tensor->dimensions;
-    store_le64(head + 8, form->chunk_rows);
-    int result = buffer_append(self->out, head, sizeof head);
+    unsigned char descriptor[TENSOR_DESCRIPTOR_SIZE_MAX];
+    (void)tensor_form_write(form, descriptor);
+    int result = buffer_append(self->out, descriptor, TENSOR_HEAD_SIZE);
     for (uint32_t i = 0; i < tensor->dimensions && result == MLKV_OK; i++)
         result = payload_add_number(self, tensor->shape[i]);
     return result;

@@ -14,6 +14,9 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+/* A program that was built before mlkv_tensor_info grew says this. */
+enum { INFO_SIZE_FIRST = offsetof(mlkv_tensor_info, contiguous) };
+
 int tensor_read_own(mlkv_slice name, const key_header *header, mlkv_slice rest,
                     tensor_form *ret_form)
 {
@@ -54,20 +57,22 @@ int tensor_check_arguments(mlkv *view, mlkv_slice key)
 
 void tensor_describe(const tensor_form *form, mlkv_tensor_info *ret_info)
 {
-    *ret_info = (mlkv_tensor_info){.size = sizeof *ret_info,
-                                   .tensor = form->tensor,
-                                   .raw_bytes = form->raw_bytes,
-                                   .stored_bytes = form->stored_bytes,
-                                   .rows = form->rows,
-                                   .row_bytes = form->row_bytes,
-                                   .chunk_rows = form->chunk_rows,
-                                   .chunks = form->chunks,
-                                   .version = form->version};
+    mlkv_tensor_info info = {.size = ret_info->size,
+                             .tensor = form->tensor,
+                             .raw_bytes = form->raw_bytes,
+                             .stored_bytes = form->stored_bytes,
+                             .rows = form->rows,
+                             .row_bytes = form->row_bytes,
+                             .chunk_rows = form->chunk_rows,
+                             .chunks = form->chunks,
+                             .version = form->version,
+                             .contiguous = form->contiguous};
+    memcpy(ret_info, &info, info.size);
 }
 
 int tensor_check_info(const mlkv_tensor_info *info)
 {
-    if (info == NULL || info->size != sizeof *info)
+    if (info == NULL || (info->size != sizeof *info && info->size != INFO_SIZE_FIRST))
         return error_set(MLKV_E_ARGUMENT,
                          "the size of the mlkv_tensor_info is not one that this library knows");
     return MLKV_OK;

@@ -8,7 +8,8 @@
  *   offset size
  *   0      1    dtype (mlkv_dtype)
  *   1      1    dimensions, 0..8
- *   2      6    zero
+ *   2      1    flags: 1 contiguous: chunks that are blobs can be lent, see tensor_loan.c
+ *   3      5    zero
  *   8      8    rows of a chunk; the last one may have fewer. 1 if the tensor has no bytes
  *   16     8    version: 1 at creation, + 1 with each put, write, add
  *   24     8    stored bytes: the sum of the T records' third field
@@ -53,19 +54,23 @@ typedef struct {
     uint64_t chunk_rows;
     uint64_t rows, row_bytes, raw_bytes; /* derived */
     uint64_t chunks;                     /* derived */
+    bool contiguous;
 } tensor_form;
 
 /* --- tensor_form.c --- */
 /* From a caller's tensor: MLKV_E_ARGUMENT (dtype, dimensions), MLKV_E_SIZE (too large). version and
- * stored_bytes are 0. */
-int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, tensor_form *ret_form);
+ * stored_bytes are 0. contiguous: a chunk is made larger until it has whole pages. */
+int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, bool contiguous,
+                     tensor_form *ret_form);
+/* The size of a chunk if nothing is said of it. */
+size_t tensor_chunk_default(bool contiguous);
 /* From stored bytes: MLKV_E_CORRUPT names what is wrong. */
 int tensor_form_read(mlkv_slice descriptor, tensor_form *ret_form);
 size_t tensor_form_write(const tensor_form *form,
                          unsigned char ret_bytes[TENSOR_DESCRIPTOR_SIZE_MAX]);
 /* dtype and shape are equal. */
 bool tensor_same(const mlkv_tensor *a, const mlkv_tensor *b);
-/* dtype, shape and chunk_rows are equal. */
+/* dtype, shape, chunk_rows and contiguous are equal. */
 bool tensor_form_same(const tensor_form *a, const tensor_form *b);
 /* "f32[3, 4]" in one of two per-thread buffers. */
 const char *tensor_text(const mlkv_tensor *tensor);
@@ -79,7 +84,7 @@ int tensor_check_rows(mlkv_slice key, const tensor_form *form, uint64_t first, u
 /* The form from a K record's own part, which must agree with the header. MLKV_E_CORRUPT names the tensor. */
 int tensor_read_own(mlkv_slice name, const key_header *header, mlkv_slice rest,
                     tensor_form *ret_form);
-/* What callers are told of a form. */
+/* What callers are told of a form: as much as ret_info->size says. */
 void tensor_describe(const tensor_form *form, mlkv_tensor_info *ret_info);
 /* entry_open for a tensor, and its form. */
 int tensor_open(op *o, mlkv_slice key, entry *ret_entry, tensor_form *ret_form);
@@ -146,6 +151,11 @@ static inline void chunk_forget(tensor_form *form, const chunk_head *head)
     form->stored_bytes -=
         head->stored_size < form->stored_bytes ? head->stored_size : form->stored_bytes;
 }
+/* Whether a put of the same bytes may leave it as it is stored: as it is, a contiguous tensor must be lent. */
+static inline bool chunk_is_settled(const tensor_form *form, mlkv_slice cell)
+{
+    return !form->contiguous || *(const unsigned char *)cell.data == CELL_BLOB;
+}
 static inline bool chunk_head_same(const chunk_head *a, const chunk_head *b)
 {
     return a->checksum == b->checksum && a->raw_size == b->raw_size;
@@ -202,10 +212,10 @@ typedef struct {
     size_t count, capacity;
 } prepared_chunks;
 
-/* Encodes the raw bytes of n more chunks (stored_size is filled in). After a failure the list can
- * only be freed. */
-int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_chunk *chunks,
-                 const mlkv_slice *raws, size_t n, bool as_blobs);
+/* Encodes the raw bytes of n more chunks (stored_size is filled in); of a contiguous tensor as blobs that
+ * can be lent. After a failure the list can only be freed. */
+int prepared_add(mlkv *view, prepared_chunks *self, const tensor_form *form,
+                 const prepared_chunk *chunks, const mlkv_slice *raws, size_t n, bool as_blobs);
 /* Whether chunks of which so many bytes are to be prepared should all be blobs. */
 bool prepared_as_blobs(const tensor_form *form, uint64_t total_bytes);
 /* Items [first, first + n) become those of another list; what stays in their place holds nothing. */
@@ -235,6 +245,11 @@ typedef struct tensor_pass {
 } tensor_pass;
 /* MLKV_E_CORRUPT names the tensor. */
 int tensor_pass_run(mlkv *view, tensor_pass *self);
+
+/* --- tensor_fold.c --- */
+/* Brings the chunks of a contiguous tensor that stand in records to where they can be lent; the data stay, and so does the
+ * version. MLKV_ABSENT: there is no such tensor any more. MLKV_E_READONLY. */
+int tensor_fold(mlkv *view, mlkv_slice key);
 
 /* --- tensor_plan.c: row numbers in the order of the rows --- */
 typedef struct plan_entry {

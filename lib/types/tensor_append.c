@@ -55,8 +55,8 @@ typedef struct {
 static uint64_t chunk_bytes_of(const tensor_form *form)
 {
     uint64_t bytes = form->chunk_rows * form->row_bytes;
-    bool settled = form->chunks > 1 || bytes > TENSOR_CHUNK_BYTES_DEFAULT;
-    return settled ? bytes : TENSOR_CHUNK_BYTES_DEFAULT;
+    uint64_t least = tensor_chunk_default(form->contiguous);
+    return form->chunks > 1 || bytes > least ? bytes : least;
 }
 
 /* The form with the new rows; version and stored bytes are those of before. */
@@ -83,7 +83,8 @@ static int grow(const appending *self, const tensor_form *form, tensor_form *ret
                          (unsigned long long)self->count,
                          error_quote(self->key.data, self->key.size), tensor_text(&form->tensor));
     tensor.shape[0] += self->count;
-    int result = tensor_form_make(&tensor, (size_t)chunk_bytes_of(form), ret_form);
+    int result =
+        tensor_form_make(&tensor, (size_t)chunk_bytes_of(form), form->contiguous, ret_form);
     ret_form->version = form->version;
     ret_form->stored_bytes = form->stored_bytes;
     return result;
@@ -133,6 +134,8 @@ static int inline_rule(op *o, void *context)
     if (result != MLKV_OK)
         return result;
     uint64_t full = chunk_bytes_of(&before);
+    if (before.contiguous && after.chunk_rows * after.row_bytes > full)
+        full = after.chunk_rows * after.row_bytes; /* in whole pages */
     bool nothing = self->size == 0;
     (void)first_chunk(&before, &after, &tail);
     self->large = !nothing && (full > TENSOR_INLINE_CHUNK_MAX || self->size > full - tail ||
@@ -203,8 +206,7 @@ static int encode(mlkv *view, appending *self)
                 .head = {hash_checksum(raws[n].data, raws[n].size, 0), (uint32_t)raws[n].size, 0}};
             bytes += raws[n++].size;
         }
-        result =
-            prepared_add(view, &self->prepared, self->after.tensor.dtype, items, raws, n, as_blobs);
+        result = prepared_add(view, &self->prepared, &self->after, items, raws, n, as_blobs);
     }
     free(items);
     free(raws);

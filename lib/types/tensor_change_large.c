@@ -141,8 +141,7 @@ static int compute_group(mlkv *view, changing *self, uint64_t *at, bool as_blobs
         self->todo[items[i].chunk - self->first] = false;
     }
     if (result == MLKV_OK && !self->moved)
-        result =
-            prepared_add(view, &self->prepared, self->form.tensor.dtype, items, raws, n, as_blobs);
+        result = prepared_add(view, &self->prepared, &self->form, items, raws, n, as_blobs);
     mlkv_buffer_free(&bytes);
     return result;
 }

@@ -22,6 +22,8 @@
 
 #include <stdio.h>
 
+enum { FLAG_CONTIGUOUS = 1 };
+
 #define TENSOR_BYTES_MAX ((uint64_t)1 << 62) /* sums of two sizes never overflow */
 
 _Static_assert(TENSOR_DESCRIPTOR_SIZE_MAX == 96, "a descriptor with 8 dimensions");
@@ -64,9 +66,38 @@ static void derive_chunks(tensor_form *form)
                        : form->rows / form->chunk_rows + (form->rows % form->chunk_rows != 0);
 }
 
-int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, tensor_form *ret_form)
+size_t tensor_chunk_default(bool contiguous)
 {
-    tensor_form form = {.tensor = *tensor};
+    /* With the page before it a chunk that is lent fits one piece of a blob. */
+    return contiguous ? BLOB_PIECE_SIZE_MAX - op_page_bytes() : TENSOR_CHUNK_BYTES_DEFAULT;
+}
+
+/* The fewest rows that have whole pages: pages are powers of two. */
+static uint64_t page_rows(uint64_t row_bytes)
+{
+    uint64_t page_bytes = op_page_bytes(), power = row_bytes & (~row_bytes + 1);
+    return power < page_bytes ? page_bytes / power : 1;
+}
+
+/* rows of a chunk are known; a tensor that is all in one chunk needs no whole pages. */
+static int fit_pages(tensor_form *form)
+{
+    uint64_t unit = page_rows(form->row_bytes), rows = form->chunk_rows;
+    rows += (unit - rows % unit) % unit;
+    form->chunk_rows = rows < form->rows ? rows : form->rows;
+    if (form->chunk_rows <= TENSOR_ROW_BYTES_MAX / form->row_bytes)
+        return MLKV_OK;
+    return error_set(MLKV_E_SIZE,
+                     "%s cannot be stored contiguous: the fewest of its rows that have whole pages "
+                     "(%llu) take more than %llu bytes",
+                     tensor_text(&form->tensor), (unsigned long long)unit,
+                     (unsigned long long)TENSOR_ROW_BYTES_MAX);
+}
+
+int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, bool contiguous,
+                     tensor_form *ret_form)
+{
+    tensor_form form = {.tensor = *tensor, .contiguous = contiguous};
     for (uint32_t i = tensor->dimensions; i < MLKV_DIMENSIONS_MAX; i++)
         form.tensor.shape[i] = 0;
     const char *problem = derive(&form);
@@ -85,6 +116,9 @@ int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, tensor_form 
                              (unsigned long long)TENSOR_ROW_BYTES_MAX);
         uint64_t rows = chunk_bytes / form.row_bytes;
         form.chunk_rows = rows == 0 ? 1 : rows > form.rows ? form.rows : rows;
+        int result = contiguous ? fit_pages(&form) : MLKV_OK;
+        if (result != MLKV_OK)
+            return result;
     }
     derive_chunks(&form);
     *ret_form = form;
@@ -98,15 +132,16 @@ static int corrupt(const char *what)
 
 int tensor_form_read(mlkv_slice descriptor, tensor_form *ret_form)
 {
-    static const unsigned char zeros[6];
+    static const unsigned char zeros[5];
     const unsigned char *bytes = descriptor.data;
     if (descriptor.size < TENSOR_DESCRIPTOR_SIZE)
         return corrupt("it is too short");
     tensor_form form = {.tensor = {.dtype = bytes[0], .dimensions = bytes[1]},
                         .chunk_rows = load_le64(bytes + 8),
                         .version = load_le64(bytes + 16),
-                        .stored_bytes = load_le64(bytes + 24)};
-    if (memcmp(bytes + 2, zeros, sizeof zeros) != 0)
+                        .stored_bytes = load_le64(bytes + 24),
+                        .contiguous = (bytes[2] & FLAG_CONTIGUOUS) != 0};
+    if ((bytes[2] & ~FLAG_CONTIGUOUS) != 0 || memcmp(bytes + 3, zeros, sizeof zeros) != 0)
         return corrupt("bytes that must be 0 are not");
     if (form.tensor.dimensions <= MLKV_DIMENSIONS_MAX) {
         if (descriptor.size != TENSOR_DESCRIPTOR_SIZE + 8 * (size_t)form.tensor.dimensions)
@@ -133,6 +168,7 @@ size_t tensor_form_write(const tensor_form *form,
     memset(ret_bytes, 0, 8);
     ret_bytes[0] = (unsigned char)form->tensor.dtype;
     ret_bytes[1] = (unsigned char)form->tensor.dimensions;
+    ret_bytes[2] = form->contiguous ? FLAG_CONTIGUOUS : 0;
     store_le64(ret_bytes + 8, form->chunk_rows);
     store_le64(ret_bytes + 16, form->version);
     store_le64(ret_bytes + 24, form->stored_bytes);
@@ -150,7 +186,8 @@ bool tensor_same(const mlkv_tensor *a, const mlkv_tensor *b)
 
 bool tensor_form_same(const tensor_form *a, const tensor_form *b)
 {
-    return a->chunk_rows == b->chunk_rows && tensor_same(&a->tensor, &b->tensor);
+    return a->chunk_rows == b->chunk_rows && a->contiguous == b->contiguous &&
+           tensor_same(&a->tensor, &b->tensor);
 }
 
 const char *tensor_text(const mlkv_tensor *tensor)

@@ -102,8 +102,8 @@ static int measure(mlkv *view, prepared_chunk *items, const op_value *values, si
     return result;
 }
 
-int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_chunk *chunks,
-                 const mlkv_slice *raws, size_t n, bool as_blobs)
+int prepared_add(mlkv *view, prepared_chunks *self, const tensor_form *form,
+                 const prepared_chunk *chunks, const mlkv_slice *raws, size_t n, bool as_blobs)
 {
     if (n == 0)
         return MLKV_OK;
@@ -115,7 +115,9 @@ int prepared_add(mlkv *view, prepared_chunks *self, int dtype, const prepared_ch
     memcpy(items, chunks, n * sizeof *items);
     memset(values, 0, n * sizeof *values);
     self->count += n; /* so that prepared_done also frees what a failure leaves half done */
-    result = op_values_prepare(view, dtype_planes(dtype), raws, n, as_blobs, values);
+    result = form->contiguous ? op_values_prepare_paged(view, raws, n, values)
+                              : op_values_prepare(view, dtype_planes(form->tensor.dtype), raws, n,
+                                                  as_blobs, values);
     return result != MLKV_OK ? result : measure(view, items, values, n);
 }
 

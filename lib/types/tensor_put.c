@@ -58,6 +58,8 @@ static int note_rule(op *o, void *context)
     for (uint64_t chunk = self->note_from; chunk < self->note_end && result == MLKV_OK; chunk++) {
         mlkv_slice cell;
         result = chunk_get(o, &form, found.header.id, chunk, scratch, &self->noted[chunk], &cell);
+        if (result == MLKV_OK && !chunk_is_settled(&form, cell))
+            self->noted[chunk] = (chunk_head){0};
     }
     return result;
 }
@@ -114,8 +116,7 @@ static int encode(mlkv *view, tensor_putting *self, bool all)
             bytes += raws[n++].size;
             self->encoded[chunk] = true;
         }
-        result =
-            prepared_add(view, &self->prepared, self->form.tensor.dtype, group, raws, n, as_blobs);
+        result = prepared_add(view, &self->prepared, &self->form, group, raws, n, as_blobs);
     }
     free(group);
     free(raws);
@@ -133,7 +134,8 @@ static int find_wanted(op *o, tensor_putting *self, const tensor_form *form, con
         if (self->encoded[chunk])
             continue;
         result = chunk_get(o, form, found->header.id, chunk, scratch, &head, &cell);
-        if (result == MLKV_OK && !chunk_head_same(&head, &self->heads[chunk])) {
+        if (result == MLKV_OK &&
+            (!chunk_is_settled(form, cell) || !chunk_head_same(&head, &self->heads[chunk]))) {
             self->wanted[chunk] = true;
             self->again = true;
         }
@@ -223,41 +225,47 @@ void putting_done(mlkv *view, tensor_putting *self)
     chunk_scratch_trim();
 }
 
-static int read_options(const mlkv_tensor_options *options, size_t *ret_chunk_bytes)
+/* A program that was built before mlkv_tensor_options grew says this. */
+enum { OPTIONS_SIZE_FIRST = offsetof(mlkv_tensor_options, contiguous) };
+
+/* The options with their defaults. */
+static int read_options(const mlkv_tensor_options *given, mlkv_tensor_options *ret_options)
 {
-    *ret_chunk_bytes = TENSOR_CHUNK_BYTES_DEFAULT;
-    if (options == NULL)
-        return MLKV_OK;
-    if (options->size < sizeof *options)
-        return error_set(MLKV_E_ARGUMENT,
-                         "mlkv_tensor_options has size %zu, at least %zu is needed", options->size,
-                         sizeof *options);
-    const unsigned char *bytes = (const unsigned char *)options;
-    for (size_t i = sizeof *options; i < options->size; i++) {
+    mlkv_tensor_options options = {.size = sizeof options};
+    if (given != NULL && given->size < OPTIONS_SIZE_FIRST)
+        return error_set(MLKV_E_ARGUMENT, "mlkv_tensor_options has size %zu, at least %d is needed",
+                         given->size, (int)OPTIONS_SIZE_FIRST);
+    const unsigned char *bytes = (const unsigned char *)given;
+    for (size_t i = sizeof options; given != NULL && i < given->size; i++) {
         if (bytes[i] != 0)
             return error_set(
                 MLKV_E_ARGUMENT,
                 "mlkv_tensor_options sets an option that this library does not know (byte %zu)", i);
     }
-    if (options->chunk_bytes > TENSOR_CHUNK_BYTES_MAX)
+    if (given != NULL)
+        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    if (options.chunk_bytes > TENSOR_CHUNK_BYTES_MAX)
         return error_set(MLKV_E_ARGUMENT, "chunk_bytes is %zu, at most %d is possible",
-                         options->chunk_bytes, TENSOR_CHUNK_BYTES_MAX);
-    if (options->chunk_bytes != 0)
-        *ret_chunk_bytes = options->chunk_bytes;
+                         options.chunk_bytes, TENSOR_CHUNK_BYTES_MAX);
+    if (options.contiguous > 1)
+        return error_set(MLKV_E_ARGUMENT, "contiguous is %zu, neither 0 nor 1", options.contiguous);
+    if (options.chunk_bytes == 0)
+        options.chunk_bytes = tensor_chunk_default(options.contiguous != 0);
+    *ret_options = options;
     return MLKV_OK;
 }
 
 static int put_run(mlkv *view, tensor_putting *self, const mlkv_tensor *tensor,
                    const mlkv_tensor_options *options)
 {
-    size_t chunk_bytes;
+    mlkv_tensor_options chosen = {.size = 0};
     int result = tensor_check_arguments(view, self->key);
     if (result == MLKV_OK && tensor == NULL)
         result = error_set(MLKV_E_ARGUMENT, "the tensor's description is NULL");
     if (result == MLKV_OK)
-        result = read_options(options, &chunk_bytes);
+        result = read_options(options, &chosen);
     if (result == MLKV_OK)
-        result = tensor_form_make(tensor, chunk_bytes, &self->form);
+        result = tensor_form_make(tensor, chosen.chunk_bytes, chosen.contiguous != 0, &self->form);
     if (result == MLKV_OK && self->data == NULL && self->form.raw_bytes != 0)
         result = error_set(MLKV_E_ARGUMENT, "the data of %s is NULL", tensor_text(tensor));
     if (result != MLKV_OK)

@@ -61,7 +61,7 @@ static int make_form(const tensor_stream *stream, size_t chunk_bytes, tensor_for
     if (bytes > TENSOR_CHUNK_BYTES_MAX)
         return error_set(MLKV_E_ARGUMENT, "chunk_bytes is %zu, at most %d is possible", bytes,
                          TENSOR_CHUNK_BYTES_MAX);
-    return tensor_form_make(&stream->tensor, bytes, ret_form);
+    return tensor_form_make(&stream->tensor, bytes, false, ret_form);
 }
 
 int tensor_streams_check(mlkv *view, const tensor_stream *streams, size_t n, size_t chunk_bytes)
@@ -142,9 +142,8 @@ static int encode_some(mlkv *view, streaming *self, bool as_blobs, bool any)
         which[n++] = i;
     }
     if (n != 0)
-        result =
-            prepared_add(view, &batch, self->tensors[self->members[0].tensor].form.tensor.dtype,
-                         items, raws, n, as_blobs);
+        result = prepared_add(view, &batch, &self->tensors[self->members[0].tensor].form, items,
+                              raws, n, as_blobs);
     if (result == MLKV_OK)
         result = give(self, which, n, &batch);
 done:

@@ -114,6 +114,25 @@ int op_cell_read(op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to)
  * store's seal, which a process looks at once, is its only check; any other is decoded once for all parts that follow each other in it. */
 int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n);
 
+/* n values made ready as op_values_prepare does, as blobs, raw, and so that op_lend can lend them. raws are not empty. */
+int op_values_prepare_paged(mlkv *view, const mlkv_slice *raws, size_t n, op_value *values);
+/* Bytes of a page, of which what is lent one behind another must be multiples, the last one excepted. */
+size_t op_page_bytes(void);
+
+/* Memory that shows blobs where they stand in the store. */
+typedef struct op_loan op_loan;
+/* In a reading rule: takes hold of the blobs that cells (CELL_BLOB_SIZE bytes each, one behind
+ * another) refer to. *loan starts NULL; what an earlier run left there ends. After a failure too it
+ * is to be ended by op_loan_end. MLKV_E_PLATFORM: they are not as op_values_prepare_paged makes
+ * them. */
+int op_lend(op *o, mlkv_slice cells, op_loan **loan);
+/* After the rule: maps them one behind another, is_private: to be written to, which changes nothing
+ * of the store. From here on the loan keeps the store open, whatever handles are closed.
+ * *ret_memory: NULL if there was no cell. MLKV_E_MEMORY, MLKV_E_PLATFORM, MLKV_E_IO. */
+int op_loan_map(op_loan *loan, bool is_private, void **ret_memory);
+/* Any thread, in a forked child too. NULL accepted. Results are those of mlkv_close, if this was the store's last user. */
+int op_loan_end(op_loan *loan);
+
 /* How values are encoded in this store (threshold, level). */
 const cell_options *op_cell_options(const op *o);
 /* Raw size from which op_value_prepare writes a blob. */

@@ -113,20 +113,65 @@ static int prepare(engine *self, planes_form form, const mlkv_slice *raws, size_
     return result;
 }
 
+static int enter_preparing(mlkv *view, engine **ret_engine)
+{
+    int result = view_enter(view, ret_engine);
+    if (result == MLKV_OK && (view->kind == VIEW_SNAPSHOT || view->read_only))
+        result = error_set(MLKV_E_READONLY, "this view cannot write");
+    return result;
+}
+
+static void reclaim(mlkv *view, engine *self)
+{
+    if (view->kind == VIEW_LIVE && !view->borrowed && engine_check_writable(self) == MLKV_OK)
+        (void)engine_reclaim(self, RECLAIM_LAG); /* the keeper is behind; if it fails here, it is
+                                                    tried again by the next */
+}
+
 int op_values_prepare(mlkv *view, planes_form form, const mlkv_slice *raws, size_t n, bool as_blobs,
                       op_value *values)
 {
     engine *self;
-    int result = view_enter(view, &self);
+    int result = enter_preparing(view, &self);
     if (result != MLKV_OK)
         return result;
-    if (view->kind == VIEW_SNAPSHOT || view->read_only)
-        return error_set(MLKV_E_READONLY, "this view cannot write");
     int state = cancel_disable();
-    if (view->kind == VIEW_LIVE && !view->borrowed && engine_check_writable(self) == MLKV_OK)
-        (void)engine_reclaim(self, RECLAIM_LAG); /* the keeper is behind; if it fails here, it is
-                                                    tried again by the next */
+    reclaim(view, self);
     result = prepare(self, form, raws, n, as_blobs, values);
+    cancel_restore(state);
+    return result;
+}
+
+size_t op_page_bytes(void)
+{
+    return store_page_bytes();
+}
+
+static int prepare_paged(engine *self, const mlkv_slice *raws, size_t n, op_value *values)
+{
+    cell_blob *blobs = calloc(n != 0 ? n : 1, sizeof *blobs);
+    int result = blobs == NULL ? error_set_memory("large values") : MLKV_OK;
+    if (result == MLKV_OK)
+        result = engine_blobs_write_paged(self, store_page_bytes(), raws, n, blobs);
+    for (size_t i = 0; i < n && result == MLKV_OK; i++)
+        values[i].blob = blobs[i];
+    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
+        values[i].cell.size = 0;
+        result = cell_encode_blob(&blobs[i], &values[i].cell);
+    }
+    free(blobs);
+    return result;
+}
+
+int op_values_prepare_paged(mlkv *view, const mlkv_slice *raws, size_t n, op_value *values)
+{
+    engine *self;
+    int result = enter_preparing(view, &self);
+    if (result != MLKV_OK)
+        return result;
+    int state = cancel_disable();
+    reclaim(view, self);
+    result = prepare_paged(self, raws, n, values);
     cancel_restore(state);
     return result;
 }

@@ -14,8 +14,11 @@
 
 #include <stdlib.h>
 
-/* A program that was built before mlkv_stats grew says this. */
-enum { STATS_SIZE_FIRST = offsetof(mlkv_stats, store_disk_bytes) };
+/* Programs that were built before mlkv_stats grew say these. */
+enum {
+    STATS_SIZE_FIRST = offsetof(mlkv_stats, store_disk_bytes),
+    STATS_SIZE_SECOND = offsetof(mlkv_stats, decoded_hits),
+};
 
 int view_enter(mlkv *view, engine **ret_engine)
 {
@@ -360,7 +363,8 @@ int mlkv_stats_get(mlkv *db, mlkv_stats *stats)
     int result = view_enter(db, &self);
     if (result != MLKV_OK)
         return result;
-    if (stats == NULL || (stats->size != sizeof *stats && stats->size != STATS_SIZE_FIRST))
+    if (stats == NULL || (stats->size != sizeof *stats && stats->size != STATS_SIZE_FIRST &&
+                          stats->size != STATS_SIZE_SECOND))
         return error_set(MLKV_E_ARGUMENT, "stats: size must be sizeof(mlkv_stats), %zu",
                          sizeof *stats);
     mlkv_stats filled = {.size = stats->size};

@@ -28,6 +28,7 @@ platform          PlatformError          the processes that share a store do not
 permission        StorePermissionError   the operating system denies access to the store
 durability        DurabilityError        the write was made, and whether it is durable is not known
 format            FormatError            a file to be imported is not of its format (an ArgumentError)
+contiguous        ContiguousError        the tensor is not stored so that it can be lent
 ================  =====================  ==================================================================
 
 A code that a newer library adds gets a class too, its name in CamelCase with "Error" at the end.
@@ -85,6 +86,7 @@ PlatformError: Type[Error]
 StorePermissionError: Type[Error]
 DurabilityError: Type[Error]
 FormatError: Type[Error]
+ContiguousError: Type[Error]
 
 # Names that CamelCase alone would make equal to a built-in exception's, or unclear.
 _NAMES = {

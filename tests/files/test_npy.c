@@ -292,8 +292,9 @@ START_TEST(what_is_written)
             mlkv_file_options options = {.size = sizeof options, .block_bytes = 1 + i * 100};
             fill(data, size, kind, kinds[kind].dtype == MLKV_BOOL);
             OK(mlkv_begin(db, &tx));
-            OK(mlkv_tensor_put(tx, TEXT("t"), &tensor, data,
-                               &(mlkv_tensor_options){sizeof(mlkv_tensor_options), 64}));
+            OK(mlkv_tensor_put(
+                tx, TEXT("t"), &tensor, data,
+                &(mlkv_tensor_options){.size = sizeof(mlkv_tensor_options), .chunk_bytes = 64}));
             OK(mlkv_npy_export(tx, TEXT("t"), path_of("y.npy"), &options, &info));
             OK(mlkv_abort(tx));
             ck_assert(info.tensors == 1 && info.bytes == size);

@@ -105,7 +105,7 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
     char raw[1024] = {1, 2, 3};
     if (number >= sizeof tensors / sizeof tensors[0])
         return false;
-    REQUIRE(tensor_form_make(&tensors[number], 64, &form) == 0);
+    REQUIRE(tensor_form_make(&tensors[number], 64, false, &form) == 0);
     form.version = 3;
     unsigned char size = (unsigned char)tensor_form_write(&form, descriptor);
     seed->size = 0;

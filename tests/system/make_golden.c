@@ -47,7 +47,7 @@ static void second_half(mlkv *db)
 {
     static float numbers[GOLDEN_ROWS * GOLDEN_COLUMNS];
     mlkv_tensor shape = {MLKV_F32, 2, {GOLDEN_ROWS, GOLDEN_COLUMNS}};
-    mlkv_tensor_options options = {sizeof options, 5000};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 5000};
     mlkv_slice members[] = {golden_text("one"), golden_text("two"), golden_text("three"),
                             golden_long_name(), golden_text("")};
     mlkv_slice deleted = golden_text("deleted"), gone = golden_text("two");

@@ -343,7 +343,7 @@ static void do_tensor_put(mlkv *view, model *m)
     for (uint64_t n = 0; n < rows * columns; n++)
         numbers[n] = same && draw(10) != 0 ? key->numbers[n] : draw_number();
     mlkv_tensor shape = shape_of(rows, columns);
-    mlkv_tensor_options options = {sizeof options, chunk_sizes[draw(3)]};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_sizes[draw(3)]};
     mlkv_tensor_info before = {.size = sizeof before}, after = {.size = sizeof after};
     int described = mlkv_tensor_get_info(view, keys[i], &before);
     GIVES(want, mlkv_tensor_put(view, keys[i], &shape, numbers, draw(3) == 0 ? NULL : &options));

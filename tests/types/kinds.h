@@ -79,7 +79,7 @@ static inline void make_tensor(mlkv *view, mlkv_slice key, unsigned seed, uint64
 {
     static float numbers[1 << 16];
     mlkv_tensor tensor = {.dtype = MLKV_F32, .dimensions = 2, .shape = {rows, 16}};
-    mlkv_tensor_options options = {sizeof options, chunk_bytes};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes};
     fill_noise(numbers, sizeof numbers, seed);
     OK(mlkv_tensor_put(view, key, &tensor, numbers, &options));
 }

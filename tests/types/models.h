@@ -6,7 +6,8 @@
 
 /* Two tensors of several chunks that are shared, one that is copied, a scalar, and one without bytes. */
 enum { FILLED_ROWS = 96, FILLED_COLUMNS = 256, FILLED_SMALL = 50, FILLED_TENSORS = 5 };
-static const mlkv_tensor_options filled_options = {sizeof filled_options, 32 << 10};
+static const mlkv_tensor_options filled_options = {.size = sizeof filled_options,
+                                                   .chunk_bytes = 32 << 10};
 
 static inline void fill_items(mlkv_model_item items[FILLED_TENSORS], float *numbers, float value)
 {

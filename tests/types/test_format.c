@@ -248,7 +248,7 @@ START_TEST(test_records)
     unsigned char *data = make_data();
     mlkv *db = NULL;
     mlkv_tensor tensor = {MLKV_U16, 2, {ROWS, ROW / 2}};
-    mlkv_tensor_options options = {sizeof options, 1 << 20};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 1 << 20};
     memset(long_name, 'n', sizeof long_name);
     OK(mlkv_open(folder, NULL, &db));
     OK(mlkv_string_set(db, TEXT("string"), TEXT("value"), MLKV_SET_ALWAYS));

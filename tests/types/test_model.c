@@ -131,7 +131,7 @@ START_TEST(chunks_are_shared)
     mlkv *db = memory_store();
     static unsigned char data[CHUNKS * CHUNK];
     const mlkv_tensor tensor = {MLKV_U8, 2, {CHUNKS, CHUNK}};
-    const mlkv_tensor_options options = {sizeof options, CHUNK};
+    const mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = CHUNK};
     uint64_t written, version, before = 0, first = 0;
     fill_noise(data, sizeof data, 1);
     for (unsigned i = 0; i < 5; i++) {
@@ -169,7 +169,7 @@ START_TEST(what_is_not_shared)
     mlkv *db = memory_store();
     static unsigned char data[20000];
     mlkv_tensor tensor = {MLKV_U8, 2, {200, 100}};
-    mlkv_tensor_options options = {sizeof options, 1000};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 1000};
     mlkv_publication *p = NULL;
     uint64_t written;
     fill_noise(data, sizeof data, 1);

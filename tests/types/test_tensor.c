@@ -18,7 +18,7 @@ START_TEST(test_form)
 {
     tensor_form form, again;
     unsigned char bytes[TENSOR_DESCRIPTOR_SIZE_MAX];
-    OK(tensor_form_make(&matrix, 100, &form));
+    OK(tensor_form_make(&matrix, 100, false, &form));
     ck_assert_uint_eq(form.rows, 100);
     ck_assert_uint_eq(form.row_bytes, 28);
     ck_assert_uint_eq(form.raw_bytes, 2800);
@@ -36,20 +36,20 @@ START_TEST(test_form)
 
     mlkv_tensor scalar = {
         MLKV_C128, 0, {55}}; /* what stands behind the dimensions is not looked at */
-    OK(tensor_form_make(&scalar, 1, &form));
+    OK(tensor_form_make(&scalar, 1, false, &form));
     ck_assert_uint_eq(form.rows, 1);
     ck_assert_uint_eq(form.raw_bytes, 16);
     ck_assert_uint_eq(form.chunks, 1);
     ck_assert_uint_eq(form.tensor.shape[0], 0);
 
     mlkv_tensor empty = {MLKV_U8, 3, {5, 0, 7}};
-    OK(tensor_form_make(&empty, 1, &form));
+    OK(tensor_form_make(&empty, 1, false, &form));
     ck_assert_uint_eq(form.rows, 5);
     ck_assert_uint_eq(form.row_bytes, 0);
     ck_assert_uint_eq(form.chunks, 0);
     empty.shape[0] = 0;
     empty.shape[1] = 3;
-    OK(tensor_form_make(&empty, 1, &form));
+    OK(tensor_form_make(&empty, 1, false, &form));
     ck_assert_uint_eq(form.row_bytes, 21);
     ck_assert_uint_eq(form.raw_bytes, 0);
     ck_assert_uint_eq(form.chunks, 0);
@@ -80,7 +80,7 @@ START_TEST(test_form_refused)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tensor_form form;
-        MUST(cases[i].expected, tensor_form_make(&cases[i].tensor, 1 << 20, &form));
+        MUST(cases[i].expected, tensor_form_make(&cases[i].tensor, 1 << 20, false, &form));
     }
 }
 END_TEST
@@ -117,7 +117,7 @@ START_TEST(test_form_hostile)
     tensor_form form;
     unsigned char good[TENSOR_DESCRIPTOR_SIZE_MAX], bytes[TENSOR_DESCRIPTOR_SIZE_MAX];
     mlkv_tensor tensor = {MLKV_BF16, 8, {3, 1, 4, 1, 5, 9, 2, 6}};
-    OK(tensor_form_make(&tensor, 4096, &form));
+    OK(tensor_form_make(&tensor, 4096, false, &form));
     size_t size = tensor_form_write(&form, good);
     for (size_t cut = 0; cut < size; cut++)
         MUST(MLKV_E_CORRUPT, tensor_form_read(slice_of(good, cut), &form));
@@ -202,7 +202,8 @@ START_TEST(test_round_trip)
         uint64_t count = 1;
         for (uint32_t d = 0; d < tensor.dimensions; d++)
             count *= tensor.shape[d] = random_below(d < 2 ? 20 : 3) + 1;
-        mlkv_tensor_options options = {sizeof options, (size_t[]){0, 1, 100, 5000}[i % 4]};
+        mlkv_tensor_options options = {.size = sizeof options,
+                                       .chunk_bytes = (size_t[]){0, 1, 100, 5000}[i % 4]};
         size_t size = count * mlkv_dtype_size((mlkv_dtype)tensor.dtype);
         content[i] = random_bytes(size);
         if (i % 3 == 0)
@@ -258,7 +259,7 @@ START_TEST(test_arguments)
     struct {
         mlkv_tensor_options known;
         size_t more;
-    } options = {{sizeof options, 0}, 0};
+    } options = {{.size = sizeof options}, 0};
     mlkv_tensor_info info = {.size = sizeof info};
     MUST(MLKV_ABSENT, mlkv_tensor_get_info(db, TEXT("t"), &info));
     MUST(MLKV_ABSENT, mlkv_tensor_get(db, TEXT("t"), out, sizeof out));
@@ -271,7 +272,8 @@ START_TEST(test_arguments)
     MUST(MLKV_E_ARGUMENT, mlkv_tensor_put(db, TEXT("t"), &matrix, data, &options.known));
     options.known.size = 3;
     MUST(MLKV_E_ARGUMENT, mlkv_tensor_put(db, TEXT("t"), &matrix, data, &options.known));
-    options.known = (mlkv_tensor_options){sizeof options.known, ((size_t)1 << 30) + 1};
+    options.known =
+        (mlkv_tensor_options){.size = sizeof options.known, .chunk_bytes = ((size_t)1 << 30) + 1};
     MUST(MLKV_E_ARGUMENT, mlkv_tensor_put(db, TEXT("t"), &matrix, data, &options.known));
     MUST(MLKV_E_ARGUMENT, mlkv_tensor_put(db, TEXT("t"), &matrix, NULL, NULL));
     MUST(MLKV_E_ARGUMENT, mlkv_tensor_put(db, TEXT("t"), NULL, data, NULL));
@@ -312,7 +314,7 @@ START_TEST(test_rows)
     static const size_t chunk_bytes[] = {1, 10 * ROW, 0};
     for (int c = 0; c < 3; c++) {
         mlkv_slice key = slice_of(&c, sizeof c);
-        mlkv_tensor_options options = {sizeof options, chunk_bytes[c]};
+        mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes[c]};
         unsigned char *model = random_bytes(ROWS * ROW), got[ROWS * ROW];
         memset(model, 7, ROWS * ROW / 2); /* some chunks are compressed */
         OK(mlkv_tensor_put(db, key, &tensor, model, &options));
@@ -348,7 +350,7 @@ START_TEST(test_changed_chunks)
     mlkv *db = open_store(folder);
     enum { ROWS = 48, ROW = 64 << 10 };
     mlkv_tensor tensor = {MLKV_U8, 2, {ROWS, ROW}};
-    mlkv_tensor_options options = {sizeof options, 1 << 20};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 1 << 20};
     unsigned char *data = random_bytes(ROWS * ROW), *rows = malloc(3 * ROW);
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, data, &options));
     mlkv_tensor_info info = info_of(db, TEXT("t"));
@@ -420,7 +422,7 @@ START_TEST(test_views)
     OK(mlkv_open(NULL, NULL, &db));
     enum { SIZE = 2 << 20 };
     mlkv_tensor tensor = {MLKV_U8, 2, {32, SIZE / 32}};
-    mlkv_tensor_options options = {sizeof options, 1 << 20};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 1 << 20};
     unsigned char *one = random_bytes(SIZE), *two = random_bytes(SIZE);
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, one, &options));
     OK(mlkv_snapshot(db, &snapshot));

@@ -38,7 +38,7 @@ START_TEST(test_add)
                 wrong = {MLKV_I32, 2, {ROWS, COLUMNS}};
     static const size_t chunk_bytes[] = {1, 7 * COLUMNS * 4, 0};
     for (int c = 0; c < 3; c++) {
-        mlkv_tensor_options options = {sizeof options, chunk_bytes[c]};
+        mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes[c]};
         float data[COUNT], delta[COUNT], got[COUNT];
         for (int i = 0; i < COUNT; i++) {
             data[i] = (float)i;
@@ -128,7 +128,7 @@ static void check_sum(mlkv *db, const mlkv_tensor *tensor, size_t count, int wor
 static void run_threads(mlkv *db, const mlkv_tensor *tensor, size_t chunk_bytes, int adds)
 {
     size_t count = tensor->shape[0] * tensor->shape[1];
-    mlkv_tensor_options options = {sizeof options, chunk_bytes};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes};
     int64_t *zeros = calloc(count, sizeof *zeros);
     pthread_t threads[THREADS];
     worker workers[THREADS];
@@ -291,7 +291,8 @@ START_TEST(test_large)
     mlkv *db = NULL, *transaction = NULL;
     enum { ROWS = 10, COLUMNS = 300 << 10, COUNT = ROWS * COLUMNS };
     mlkv_tensor tensor = {MLKV_I16, 2, {ROWS, COLUMNS}};
-    mlkv_tensor_options options = {sizeof options, 2 << 20}; /* 3 rows a chunk, 1.8 MB */
+    mlkv_tensor_options options = {.size = sizeof options,
+                                   .chunk_bytes = 2 << 20}; /* 3 rows a chunk, 1.8 MB */
     int16_t *data = calloc(COUNT, 2), *got = calloc(COUNT, 2);
     OK(mlkv_open(folder, NULL, &db));
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, data, &options));

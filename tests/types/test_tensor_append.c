@@ -105,7 +105,7 @@ START_TEST(test_after_put)
         data[i] = i;
     for (uint64_t rows = 1; rows < 4000; rows = rows * 2 + 1) {
         mlkv_tensor tensor = {MLKV_I32, 2, {rows, 10}};
-        mlkv_tensor_options options = {sizeof options, 4000}; /* 100 rows */
+        mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 4000}; /* 100 rows */
         OK(mlkv_tensor_put(db, TEXT("t"), &tensor, data, &options));
         uint64_t before = info_of(db).version;
         OK(mlkv_tensor_append_rows(db, TEXT("t"), 150, data + rows * 10, 6000, NULL));

@@ -52,7 +52,7 @@ START_TEST(test_every_dtype)
     for (int dtype = MLKV_F64; dtype <= MLKV_C128; dtype++) {
         size_t row_bytes = COLUMNS * mlkv_dtype_size((mlkv_dtype)dtype);
         for (size_t c = 0; c < 3; c++) {
-            mlkv_tensor_options options = {sizeof options, chunk_bytes[c]};
+            mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes[c]};
             mlkv_tensor tensor = {dtype, 2, {ROWS, COLUMNS}};
             if (c % 2 == 0)
                 fill_noise(data, sizeof data, (uint64_t)dtype);
@@ -116,7 +116,7 @@ START_TEST(test_blobs)
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         size_t row_bytes = ways[i].row_bytes;
         mlkv_tensor tensor = {MLKV_U8, 2, {BYTES / row_bytes, row_bytes}};
-        mlkv_tensor_options options = {sizeof options, ways[i].chunk_bytes};
+        mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = ways[i].chunk_bytes};
         fill_noise(data, BYTES, i);
         for (size_t j = 0; j < BYTES && !ways[i].noise; j++)
             data[j] &= 3;
@@ -146,7 +146,7 @@ START_TEST(test_many)
     uint64_t *rows = malloc(N * sizeof *rows);
     randoms numbers = {5};
     mlkv_tensor tensor = {MLKV_U8, 1, {ROWS}};
-    mlkv_tensor_options options = {sizeof options, 64};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 64};
     ck_assert(got != NULL && rows != NULL);
     fill_noise(data, sizeof data, 2);
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, data, &options));

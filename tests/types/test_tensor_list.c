@@ -46,7 +46,7 @@ static void put(mlkv *view, mlkv_slice key, uint64_t rows)
 {
     static float data[4000];
     mlkv_tensor tensor = {MLKV_F32, 2, {rows, 4}};
-    mlkv_tensor_options options = {sizeof options, 160};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 160};
     OK(mlkv_tensor_put(view, key, &tensor, data, &options));
 }
 

@@ -6,7 +6,7 @@
 enum { CHUNKS = 200, CHUNK = 1000, BYTES = CHUNKS * CHUNK };
 
 static const mlkv_tensor table = {MLKV_U8, 2, {CHUNKS * 10, CHUNK / 10}};
-static const mlkv_tensor_options options = {sizeof options, CHUNK};
+static const mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = CHUNK};
 
 /* --- the records written since, from the journal --- */
 

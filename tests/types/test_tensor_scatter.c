@@ -59,7 +59,7 @@ START_TEST(test_every_dtype)
         size_t row_bytes = COLUMNS * mlkv_dtype_size((mlkv_dtype)dtype), size = ROWS * row_bytes;
         for (size_t c = 0; c < 3; c++) {
             mlkv_tensor tensor = {dtype, 2, {ROWS, COLUMNS}};
-            mlkv_tensor_options options = {sizeof options, chunk_bytes[c]};
+            mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes[c]};
             randoms numbers = {(uint64_t)dtype + c};
             uint64_t rows[N];
             fill(data, size, dtype, 1);
@@ -123,7 +123,7 @@ START_TEST(test_scale)
     int8_t bytes[5] = {100, -100, 3, 0, -1}, scaled[5] = {127, -128, 5, 0, -2};
     mlkv_tensor tensor = {MLKV_F32, 2, {30, 20}}, small = {MLKV_I8, 1, {5}},
                 scalar = {MLKV_F64, 0, {0}}, empty = {MLKV_F32, 2, {0, 3}};
-    mlkv_tensor_options options = {sizeof options, 500};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 500};
     for (int i = 0; i < 600; i++)
         data[i] = (float)(i - 300);
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, data, &options));
@@ -231,7 +231,8 @@ START_TEST(test_large)
     mlkv *db = NULL;
     enum { ROWS = 9, COLUMNS = 300 << 10, COUNT = ROWS * COLUMNS };
     mlkv_tensor tensor = {MLKV_I16, 2, {ROWS, COLUMNS}};
-    mlkv_tensor_options options = {sizeof options, 2 << 20}; /* 3 rows a chunk, 1.8 MB */
+    mlkv_tensor_options options = {.size = sizeof options,
+                                   .chunk_bytes = 2 << 20}; /* 3 rows a chunk, 1.8 MB */
     int16_t *data = calloc(COUNT, 2), *delta = calloc(3 * COLUMNS, 2);
     uint64_t rows[3] = {8, 1, 8}; /* the chunk between them is not touched */
     ck_assert(data != NULL && delta != NULL);
@@ -333,7 +334,7 @@ static void check_counts(mlkv *db, const worker *workers)
 
 static void put_zeros(mlkv *db, const mlkv_tensor *tensor, size_t chunk_bytes)
 {
-    mlkv_tensor_options options = {sizeof options, chunk_bytes};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = chunk_bytes};
     void *zeros = calloc(tensor->shape[0] * tensor->shape[1], 8);
     OK(mlkv_tensor_put(db, TEXT("t"), tensor, zeros, &options));
     free(zeros);

@@ -35,7 +35,7 @@ static void fill(mlkv *db)
     OK(mlkv_set_add(db, TEXT("set"), (mlkv_slice[]){slice_of(long_name, sizeof long_name)}, 1,
                     NULL));
     mlkv_tensor tensor = {MLKV_F32, 2, {64, 1000}};
-    mlkv_tensor_options options = {sizeof options, 16 << 10};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 16 << 10};
     OK(mlkv_tensor_put(db, TEXT("tensor"), &tensor, large, &options));
     options.chunk_bytes = 1 << 20;
     OK(mlkv_tensor_put(db, TEXT("weights"), &(mlkv_tensor){MLKV_U8, 2, {3, 1 << 20}}, large,
