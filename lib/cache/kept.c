@@ -24,6 +24,8 @@
 #include <string.h>
 
 enum {
+    GHOSTS =
+        256, /* some times as many as are kept; what comes again less often would be evicted before */
     BUCKETS = 1024, /* a power of two; chunks are of 256 KiB, mostly: the default budget has 64 */
     PART_OF_BUDGET = 4,
 };
@@ -41,6 +43,7 @@ struct kept_cache {
     pthread_mutex_t lock;
     size_t budget, used;
     uint64_t hits, misses;
+    uint64_t ghosts[GHOSTS]; /* hashes of what was looked for in vain */
     kept_bytes *newest, *oldest, *hand;
     kept_bytes *buckets[BUCKETS];
 };
@@ -81,11 +84,26 @@ static bool same(const kept_key *a, const kept_key *b)
            a->size == b->size;
 }
 
-static kept_bytes **bucket_of(kept_cache *self, const kept_key *key)
+static uint64_t hash_of(const kept_key *key)
 {
     uint64_t mixed =
-        (key->checksum ^ key->life * 0x9e3779b97f4a7c15u ^ key->chunk) * 0xff51afd7ed558ccdu;
-    return &self->buckets[(mixed >> 32) & (BUCKETS - 1)];
+        (key->checksum ^ key->life * 0x9e3779b97f4a7c15u ^ key->chunk ^ (uint64_t)key->size << 40) *
+        0xff51afd7ed558ccdu;
+    return mixed ^ mixed >> 32;
+}
+
+static kept_bytes **bucket_of(kept_cache *self, const kept_key *key)
+{
+    return &self->buckets[hash_of(key) & (BUCKETS - 1)];
+}
+
+/* Whether it was looked for lately; from now on it was. */
+static bool was_missed(kept_cache *self, const kept_key *key)
+{
+    uint64_t hash = hash_of(key), *ghost = &self->ghosts[(hash >> 20) & (GHOSTS - 1)];
+    bool again = *ghost == hash;
+    *ghost = hash;
+    return again;
 }
 
 static kept_bytes *find(kept_cache *self, const kept_key *key)
@@ -153,7 +171,7 @@ static kept_bytes *evict(kept_cache *self, size_t size)
     return victims;
 }
 
-const void *kept_get(kept_cache *self, const kept_key *key, kept_bytes **ret_kept)
+const void *kept_get(kept_cache *self, const kept_key *key, kept_bytes **ret_kept, bool *ret_again)
 {
     lock_take(&self->lock);
     kept_bytes *found = find(self, key);
@@ -163,6 +181,7 @@ const void *kept_get(kept_cache *self, const kept_key *key, kept_bytes **ret_kep
         self->hits++;
     } else {
         self->misses++;
+        *ret_again = was_missed(self, key);
     }
     lock_release(&self->lock);
     *ret_kept = found;

@@ -24,8 +24,9 @@ int kept_create(size_t budget_bytes, kept_cache **ret_cache);
 /* Nobody may look at anything. NULL accepted. */
 void kept_destroy(kept_cache *self);
 
-/* The bytes, until kept_end; NULL: they are not kept. Any thread. */
-const void *kept_get(kept_cache *self, const kept_key *key, kept_bytes **ret_kept);
+/* The bytes, until kept_end; NULL: they are not kept. *ret_again: they were looked for lately, in vain,
+ * so that keeping them will pay. Any thread. */
+const void *kept_get(kept_cache *self, const kept_key *key, kept_bytes **ret_kept, bool *ret_again);
 /* Memory for such bytes, which the caller fills, until kept_end; NULL: they do not fit now, or there is
  * no memory (no error is set). */
 void *kept_make(kept_cache *self, const kept_key *key, kept_bytes **ret_kept);

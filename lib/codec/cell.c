@@ -240,6 +240,18 @@ int cell_decode(mlkv_slice cell, mlkv_buffer *out)
     return result;
 }
 
+int cell_decode_parts(mlkv_slice cell, const blob_part *parts, size_t n)
+{
+    const unsigned char *bytes = cell.data;
+    if (cell.size < CELL_ZSTD_HEADER_SIZE || bytes[AT_KIND] != CELL_PLANES)
+        return MLKV_ABSENT;
+    uint64_t raw_size = load_le64(bytes + AT_SIZE);
+    if (raw_size > PLANES_RAW_SIZE_MAX)
+        return error_set(MLKV_E_CORRUPT, "a cell of planes is too large");
+    return planes_decode_parts(slice_of(bytes + AT_FRAME, cell.size - AT_FRAME), (size_t)raw_size,
+                               parts, n);
+}
+
 bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw)
 {
     const unsigned char *bytes = cell.data;
@@ -389,4 +401,20 @@ int blob_piece_borrow(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw
     size_t begin = piece_begin(bytes);
     *ret_raw = slice_of(bytes + begin, stored.size - begin);
     return 0;
+}
+
+int blob_piece_decode_parts(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size,
+                            const blob_part *parts, size_t n)
+{
+    const char *fault = piece_fault(id, piece, stored, raw_size);
+    const unsigned char *bytes = stored.data;
+    if (fault == NULL && bytes[AT_PIECE_KIND] != CELL_PLANES)
+        return MLKV_ABSENT;
+    mlkv_slice payload =
+        fault != NULL ? stored : slice_of(bytes + BLOB_HEADER_SIZE, stored.size - BLOB_HEADER_SIZE);
+    int result = fault != NULL ? MLKV_E_CORRUPT : planes_decode_parts(payload, raw_size, parts, n);
+    if (result != MLKV_E_CORRUPT)
+        return result;
+    return error_set(MLKV_E_CORRUPT, "piece %u of blob %llu: %s", (unsigned)piece,
+                     (unsigned long long)id, fault != NULL ? fault : mlkv_error_detail());
 }

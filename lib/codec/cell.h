@@ -47,11 +47,7 @@ typedef struct {
 } cell_blob;
 
 /* A part of a blob's raw bytes, and where it is to be copied to. */
-typedef struct {
-    uint64_t offset;
-    size_t size;
-    void *to;
-} blob_part;
+typedef planes_part blob_part;
 
 /* Appends the cell of `raw` to *out: zstd if raw.size >= threshold and that saves at least an eighth, else raw. MLKV_E_MEMORY. */
 int cell_encode(const cell_options *options, mlkv_slice raw, mlkv_buffer *out);
@@ -65,6 +61,10 @@ int cell_inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_bl
 
 /* Decodes a RAW, ZSTD or PLANES cell to the end of *out (a BLOB is MLKV_E_ARGUMENT: bring its pieces). */
 int cell_decode(mlkv_slice cell, mlkv_buffer *out);
+
+/* Parts of a PLANES cell's raw bytes, without decoding the rest. 0; MLKV_ABSENT: of another kind, or parts that planes do not give;
+ * MLKV_E_CORRUPT, MLKV_E_MEMORY. */
+int cell_decode_parts(mlkv_slice cell, const blob_part *parts, size_t n);
 
 /* For a RAW cell: the bytes inside, borrowed. False for other kinds. */
 _Bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw);
@@ -80,6 +80,9 @@ void blob_paged_header(uint64_t id, uint32_t piece, mlkv_slice raw, size_t page_
 
 /* Checks header, length and checksum, and writes exactly raw_size bytes at `to`. MLKV_E_CORRUPT names what is wrong. */
 int blob_piece_decode(uint64_t id, uint32_t piece, mlkv_slice stored, void *to, size_t raw_size);
+/* The same of a piece's planes; of the checksums only the record's seal counts for them. */
+int blob_piece_decode_parts(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size,
+                            const blob_part *parts, size_t n);
 /* The bytes of a piece that is stored raw, borrowed; header and length are checked, the checksum is not (the record's seal was).
  * 0, MLKV_ABSENT (it has to be decoded), MLKV_E_CORRUPT. */
 int blob_piece_borrow(uint64_t id, uint32_t piece, mlkv_slice stored, size_t raw_size,

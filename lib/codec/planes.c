@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "codec/compress.h"
 
+#include <assert.h>
 #include <math.h>
 
 enum { HOW_RAW = 0, HOW_ZSTD = 1, HOW_REPEATED = 2 };
@@ -323,5 +324,41 @@ int planes_decode(mlkv_slice coded, void *to, size_t raw_size)
         result = decode_elements(&found, to);
     if (result == 0 && to != NULL && found.rest.size > 0)
         memcpy((unsigned char *)to + found.n * found.form.width, found.rest.data, found.rest.size);
+    return result;
+}
+
+static bool parts_fit(const parts *found, const planes_part *wanted, size_t n)
+{
+    uint64_t width = found->form.width, whole = found->n * width;
+    for (size_t i = 0; i < n; i++)
+        if (wanted[i].offset % width != 0 || wanted[i].size % width != 0 ||
+            wanted[i].offset > whole || wanted[i].size > whole - wanted[i].offset)
+            return false;
+    return true;
+}
+
+int planes_decode_parts(mlkv_slice coded, size_t raw_size, const planes_part *wanted, size_t n)
+{
+    parts found = {0};
+    const unsigned char *planes[PLANES_MAX] = {NULL};
+    int result = read_parts(coded, raw_size, &found);
+    if (result != 0 || !parts_fit(&found, wanted, n))
+        return result != 0 ? result : MLKV_ABSENT;
+    size_t width = found.form.width;
+    assert(width != 0);
+    unsigned char *own = compress_scratch(found.n * width + 1);
+    if (own == NULL)
+        return MLKV_E_MEMORY;
+    for (unsigned p = 0; p < width && result == 0; p++)
+        result = decode_plane(&found, p, own + p * found.n, &planes[p]);
+    for (size_t i = 0; i < n && result == 0; i++) {
+        const unsigned char *at[PLANES_MAX] = {NULL};
+        for (unsigned p = 0; p < width; p++)
+            at[p] = planes[p] + wanted[i].offset / width;
+        if (width == 1 && !found.form.rotated)
+            bytes_copy(wanted[i].to, at[0], wanted[i].size);
+        else
+            planes_join(found.form, at, wanted[i].size / width, wanted[i].to);
+    }
     return result;
 }

@@ -37,6 +37,17 @@ int planes_check(mlkv_slice coded, uint64_t raw_size);
 /* Exactly raw_size bytes at `to`. MLKV_E_CORRUPT, MLKV_E_MEMORY. */
 int planes_decode(mlkv_slice coded, void *to, size_t raw_size);
 
+/* A part of the raw bytes, and where it is to be copied to. */
+typedef struct {
+    uint64_t offset;
+    size_t size;
+    void *to;
+} planes_part;
+
+/* Some parts of the raw_size bytes, without the rest: only planes that are coded are decoded, and nothing is joined but the parts. 0;
+ * MLKV_ABSENT: a part is not whole elements, or not inside; MLKV_E_CORRUPT, MLKV_E_MEMORY. */
+int planes_decode_parts(mlkv_slice coded, size_t raw_size, const planes_part *parts, size_t n);
+
 /* --- planes_shuffle.c: between elements and planes --- */
 
 /* n elements at `from` become n bytes at each of planes[0..width). Regions do not overlap. */

@@ -385,3 +385,17 @@ int engine_blob_place(store_read *read, const cell_blob *blob, uint32_t piece, s
     *ret_run = (store_run){raw, offset};
     return result;
 }
+
+int engine_blob_decode_parts(store_read *read, const cell_blob *blob, const blob_part *parts,
+                             size_t n)
+{
+    unsigned char key[BLOB_KEY_SIZE];
+    mlkv_slice stored;
+    if (blob->pieces != 1)
+        return MLKV_ABSENT;
+    blob_key(blob->id, 0, key);
+    int result = store_read_get_lasting(read, slice_of(key, sizeof key), &stored);
+    return result != MLKV_OK
+               ? (result == MLKV_ABSENT ? ENGINE_AGAIN : result)
+               : blob_piece_decode_parts(blob->id, 0, stored, (size_t)blob->size, parts, n);
+}

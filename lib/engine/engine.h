@@ -278,6 +278,10 @@ void engine_blobs_discard(engine *self, const uint64_t *ids, size_t n);
 /* Parts of a blob from a snapshot, as op_cell_read_parts says. MLKV_ABSENT if a piece is not there. */
 int engine_blob_read_parts(store_read *read, const cell_blob *blob, const blob_part *parts,
                            size_t n);
+/* Parts of a blob of one piece that is coded in planes, without decoding the rest. MLKV_ABSENT: it is
+ * another one. ENGINE_AGAIN: the piece is not there. */
+int engine_blob_decode_parts(store_read *read, const cell_blob *blob, const blob_part *parts,
+                             size_t n);
 /* Reads [offset, offset + size) of a blob from a snapshot. MLKV_ABSENT if a piece is not there. */
 int engine_blob_read(engine *self, store_read *read, const cell_blob *blob, uint64_t offset,
                      size_t size, void *to);

@@ -126,15 +126,22 @@ int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlk
 /* Whether a part of it is had by decoding all of it: it is compressed, and no larger than a piece of a
  * blob. */
 bool chunk_is_packed(const chunk_head *head, mlkv_slice cell);
-/* All raw bytes of such a chunk: kept from before, or decoded now, compared with the checksum and kept if
- * `keep`, else in this thread's scratch [1]. To be given back. In tasks; outside one the result goes
- * through op_judge. */
+/* Such a chunk. What follows is for tasks, too; outside one a result goes through op_judge. */
+typedef struct {
+    uint64_t id, chunk;
+    chunk_head head;
+    mlkv_slice cell;
+} packed_chunk;
+/* Copies a few parts of it: those of a chunk that was read lately from memory, where it is kept decoded, those of another for as little as
+ * its form allows. A part alone is covered by other checksums than the chunk's. */
+int chunk_copy(const op *o, const packed_chunk *self, const blob_part *parts, size_t n);
+/* All its raw bytes, kept from before, or decoded into this thread's scratch [1] and compared with the
+ * checksum. To be given back. */
 typedef struct {
     const unsigned char *raw;
     kept_bytes *kept;
 } chunk_loan;
-int chunk_borrow(const op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
-                 bool keep, chunk_loan *ret_loan);
+int chunk_borrow(const op *o, const packed_chunk *self, chunk_loan *ret_loan);
 void chunk_return(const op *o, const chunk_loan *loan);
 /* In a rule that puts the chunk anew: its raw bytes in this thread's scratch, decoded only if they
  * are needed (else *ret_raw may be NULL); what its cell refers to is let go of. */

@@ -7,6 +7,7 @@
  *  1. The head's raw size is what the form says of that chunk.
  *  2. The checksum is that of all raw bytes, however they are stored. It is looked at whenever a
  *     whole chunk is read; a part is covered by the checksums of store, journal and blob pieces.
+ *  3. What is kept decoded (op_kept_get) is all of a chunk, compared with its checksum.
  *
  * State: two buffers a thread, made at its first use and freed at its end, so that the steady state
  * does not allocate. Locks: none.
@@ -138,29 +139,23 @@ bool chunk_is_packed(const chunk_head *head, mlkv_slice cell)
            (head->stored_size < head->raw_size && head->raw_size <= BLOB_PIECE_SIZE_MAX);
 }
 
-int chunk_borrow(const op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
-                 bool keep, chunk_loan *ret_loan)
+/* Decodes all of it: to be kept, if there is room, else into the scratch. */
+static int decode_packed(const op *o, const packed_chunk *self, bool keep, chunk_loan *ret_loan)
 {
-    const op_kept_key key = {id, chunk, head->checksum, head->raw_size};
+    const op_kept_key key = {self->id, self->chunk, self->head.checksum, self->head.raw_size};
     mlkv_buffer *buffers = chunk_scratch();
     kept_bytes *own = NULL;
-    void *to = NULL;
-    if (buffers == NULL)
-        return MLKV_E_MEMORY;
-    const void *found = op_kept_get(o, &key, &own);
-    if (found != NULL) {
-        *ret_loan = (chunk_loan){found, own};
-        return MLKV_OK;
-    }
-    if (keep)
-        to = op_kept_make(o, &key, &own);
-    int result = to != NULL ? MLKV_OK : buffer_reserve(&buffers[1], head->raw_size);
-    if (result == MLKV_OK && to == NULL)
+    void *to = keep ? op_kept_make(o, &key, &own) : NULL;
+    int result = buffers == NULL ? MLKV_E_MEMORY : MLKV_OK;
+    if (result == MLKV_OK && to == NULL) {
+        result = buffer_reserve(&buffers[1], self->head.raw_size);
         to = buffers[1].data;
+    }
     if (result == MLKV_OK)
-        result = chunk_named(op_cell_read_task(o, cell, 0, head->raw_size, to), chunk);
+        result =
+            chunk_named(op_cell_read_task(o, self->cell, 0, self->head.raw_size, to), self->chunk);
     if (result == MLKV_OK)
-        result = chunk_check(head, id, chunk, to);
+        result = chunk_check(&self->head, self->id, self->chunk, to);
     if (result != MLKV_OK)
         op_kept_end(o, own, false);
     else
@@ -168,20 +163,40 @@ int chunk_borrow(const op *o, const chunk_head *head, uint64_t id, uint64_t chun
     return result;
 }
 
+int chunk_borrow(const op *o, const packed_chunk *self, chunk_loan *ret_loan)
+{
+    const op_kept_key key = {self->id, self->chunk, self->head.checksum, self->head.raw_size};
+    kept_bytes *own = NULL;
+    bool again;
+    const void *found = op_kept_get(o, &key, &own, &again);
+    if (found == NULL)
+        return decode_packed(o, self, false, ret_loan);
+    *ret_loan = (chunk_loan){found, own};
+    return MLKV_OK;
+}
+
 void chunk_return(const op *o, const chunk_loan *loan)
 {
     op_kept_end(o, loan->kept, true);
 }
 
-/* Bytes of a packed chunk from `offset` on to where `to` is. */
-static int read_packed(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
-                       mlkv_slice to, uint64_t offset)
+int chunk_copy(const op *o, const packed_chunk *self, const blob_part *parts, size_t n)
 {
-    chunk_loan loan = {0};
-    int result = op_judge(o, chunk_borrow(o, head, id, chunk, cell, true, &loan));
+    const op_kept_key key = {self->id, self->chunk, self->head.checksum, self->head.raw_size};
+    kept_bytes *own = NULL;
+    bool again = false;
+    const void *found = op_kept_get(o, &key, &own, &again);
+    chunk_loan loan = {found, own};
+    if (found == NULL && !again) {
+        int copied = op_cell_parts_task(o, self->cell, parts, n);
+        if (copied != MLKV_ABSENT)
+            return chunk_named(copied, self->chunk);
+    }
+    int result = found != NULL ? MLKV_OK : decode_packed(o, self, true, &loan);
     if (result != MLKV_OK)
         return result;
-    memcpy((void *)(uintptr_t)to.data, loan.raw + offset, to.size);
+    for (size_t i = 0; i < n; i++)
+        memcpy(parts[i].to, loan.raw + parts[i].offset, parts[i].size);
     chunk_return(o, &loan);
     return MLKV_OK;
 }
@@ -200,7 +215,8 @@ int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint
     if (cell_borrow(cell, &raw))
         memcpy(to, (const unsigned char *)raw.data + offset, size);
     else if (size < ret_head->raw_size && chunk_is_packed(ret_head, cell))
-        result = read_packed(o, ret_head, id, chunk, cell, slice_of(to, size), offset);
+        result = op_judge(o, chunk_copy(o, &(packed_chunk){id, chunk, *ret_head, cell},
+                                        &(blob_part){offset, size, to}, 1));
     else
         result = chunk_named(op_cell_read(o, cell, offset, size, to), chunk);
     if (result == MLKV_OK && size == ret_head->raw_size)

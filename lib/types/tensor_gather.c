@@ -3,8 +3,8 @@
  *
  * The numbers are sorted, BATCH_MAX of them at a time, so that memory is bounded; within a batch each
  * chunk is visited once. Of a chunk that is stored raw, in a record or in a blob, only the rows are
- * copied; any other is decoded once, by several threads if there are many, into their scratch or to be
- * kept for the next who wants rows of it (cache/kept.h).
+ * copied; any other is decoded once, by several threads if there are many: as much of it as a few rows
+ * need, or all of it, to be kept for the next who wants rows of it (chunk_copy).
  *
  * All rows are of one state, as those of a read (tensor_pass): a change of the tensor by others makes
  * the whole gathering begin anew, at last with the writers held back.
@@ -14,6 +14,7 @@
  * Invariants:
  *  1. pass.at counts places of the sorted order: whole batches, and entries of the batch that the
  *     plan is of.
+ *  2. The group refers to entries of the plan: it is run before another plan is made.
  */
 #include "types/tensor.h"
 
@@ -26,8 +27,7 @@ enum {
     BATCH_MAX = 4 << 20, /* row numbers sorted at once: 128 MiB while they are */
     PARTS = 128,         /* rows given to the view at once */
     AHEAD = 8,           /* rows whose memory is fetched beforehand */
-    FEW_PART =
-        4, /* a chunk of which no more than this part is wanted is kept decoded: others are scans */
+    FEW_PART = 4, /* more than this part of a chunk is a scan: all is decoded, nothing kept */
 };
 
 typedef struct {
@@ -54,19 +54,26 @@ static void copy_rows(const gathering *self, const tensor_form *form, const plan
     }
 }
 
+static void make_parts(const gathering *self, const tensor_form *form, const plan_entry *entries,
+                       size_t n, uint64_t chunk_first, blob_part *ret_parts)
+{
+    size_t row_bytes = (size_t)form->row_bytes;
+    for (size_t i = 0; i < n; i++)
+        ret_parts[i] = (blob_part){(entries[i].row - chunk_first) * row_bytes, row_bytes,
+                                   self->data + entries[i].at * row_bytes};
+}
+
 /* Rows of a chunk that is a blob: the view copies them out of its pieces. */
 static int copy_parts(op *o, const gathering *self, const tensor_form *form,
                       const plan_entry *entries, size_t n, uint64_t chunk_first, mlkv_slice cell)
 {
     blob_part parts[PARTS];
-    size_t row_bytes = (size_t)form->row_bytes;
     int result = MLKV_OK;
     for (size_t done = 0; done < n && result == MLKV_OK;) {
         size_t count = n - done < PARTS ? n - done : PARTS;
-        for (size_t i = 0; i < count; i++, done++)
-            parts[i] = (blob_part){(entries[done].row - chunk_first) * row_bytes, row_bytes,
-                                   self->data + entries[done].at * row_bytes};
+        make_parts(self, form, entries + done, count, chunk_first, parts);
         result = op_cell_read_parts(o, cell, parts, count);
+        done += count;
     }
     return result;
 }
@@ -74,12 +81,18 @@ static int copy_parts(op *o, const gathering *self, const tensor_form *form,
 static int copy_packed(const op *o, const gathering *self, const chunk_part *part)
 {
     const tensor_form *form = &self->form;
-    bool few = part->n <= form->chunk_rows / FEW_PART;
+    const packed_chunk packed = {self->pass.id, part->chunk, part->head, part->cell};
+    uint64_t first = part->chunk * form->chunk_rows;
     chunk_loan loan = {0};
-    int result = chunk_borrow(o, &part->head, self->pass.id, part->chunk, part->cell, few, &loan);
+    if (part->n <= PARTS && part->n <= form->chunk_rows / FEW_PART) {
+        blob_part parts[PARTS];
+        make_parts(self, form, part->entries, part->n, first, parts);
+        return chunk_copy(o, &packed, parts, part->n);
+    }
+    int result = chunk_borrow(o, &packed, &loan);
     if (result != MLKV_OK)
         return result;
-    copy_rows(self, form, part->entries, part->n, part->chunk * form->chunk_rows, loan.raw);
+    copy_rows(self, form, part->entries, part->n, first, loan.raw);
     chunk_return(o, &loan);
     return MLKV_OK;
 }

@@ -148,7 +148,9 @@ int op_share(mlkv *view, uint64_t bytes, op_task task, void *context, size_t n);
 int op_share_reads(op *o, uint64_t bytes, op_task task, void *context, size_t n);
 /* op_cell_read for tasks. What it returns is what the task returns. */
 int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size, void *to);
-/* What a result of op_cell_read_task means outside a task. */
+/* Parts of a cell's value, for less than all of it costs. For tasks, too; MLKV_ABSENT: this cell's parts are not to be had so. */
+int op_cell_parts_task(const op *o, mlkv_slice cell, const blob_part *parts, size_t n);
+/* What a result of these two means outside a task. */
 int op_judge(op *o, int result);
 
 /* Decoded bytes that the process keeps for some time, of a chunk of a life, told by their checksum (which is what makes a stale one
@@ -158,7 +160,8 @@ typedef struct {
     uint64_t life, chunk, checksum;
     size_t size;
 } op_kept_key;
-const void *op_kept_get(const op *o, const op_kept_key *key, kept_bytes **ret_kept);
+const void *op_kept_get(const op *o, const op_kept_key *key, kept_bytes **ret_kept,
+                        bool *ret_again);
 void *op_kept_make(const op *o, const op_kept_key *key, kept_bytes **ret_kept);
 void op_kept_end(const op *o, kept_bytes *entry, bool good);
 

@@ -425,6 +425,23 @@ int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size
     return result;
 }
 
+int op_cell_parts_task(const op *o, mlkv_slice cell, const blob_part *parts, size_t n)
+{
+    cell_blob blob;
+    bool is_blob, own = o->view->kind != VIEW_SNAPSHOT;
+    store_read *read = o->view->read;
+    int result = blob_of(cell, &blob, &is_blob);
+    if (result != MLKV_OK || !is_blob)
+        return result != MLKV_OK ? result : cell_decode_parts(cell, parts, n);
+    result = own ? store_read_begin(o->engine->store, &read) : MLKV_OK;
+    if (result != MLKV_OK)
+        return result;
+    result = engine_blob_decode_parts(read, &blob, parts, n);
+    if (own)
+        store_read_end(read);
+    return result;
+}
+
 /* --- work shared by threads --- */
 
 int op_share(mlkv *view, uint64_t bytes, op_task task, void *context, size_t n)
@@ -444,10 +461,10 @@ static kept_key kept_key_of(const op_kept_key *key)
     return (kept_key){key->life, key->chunk, key->checksum, key->size};
 }
 
-const void *op_kept_get(const op *o, const op_kept_key *key, kept_bytes **ret_kept)
+const void *op_kept_get(const op *o, const op_kept_key *key, kept_bytes **ret_kept, bool *ret_again)
 {
     kept_key own = kept_key_of(key);
-    return kept_get(o->engine->kept, &own, ret_kept);
+    return kept_get(o->engine->kept, &own, ret_kept, ret_again);
 }
 
 void *op_kept_make(const op *o, const op_kept_key *key, kept_bytes **ret_kept)

@@ -30,6 +30,28 @@ static void fill_noise(size_t size)
         raw[i] = (unsigned char)noise();
 }
 
+/* Parts of what was coded, as many as there are kinds: at the ends, of one element and of many, none at all; and those that are refused. */
+static void parts_come_back(planes_form form, mlkv_slice coded, size_t size)
+{
+    size_t width = form.width, whole = size / width * width, middle = whole / 2 / width * width;
+    planes_part parts[] = {{0, width, back},
+                           {middle, whole - middle, back + width},
+                           {whole - width, width, back + whole + 2 * width}};
+    memset(back, 0x55, whole + 3 * width);
+    OK(planes_decode_parts(coded, size, parts, 3));
+    for (size_t i = 0; i < 3; i++)
+        ck_assert(memcmp(parts[i].to, raw + parts[i].offset, parts[i].size) == 0);
+    ck_assert(middle == 0 || back[width + whole - middle] == 0x55);
+    OK(planes_decode_parts(coded, size, NULL, 0));
+    planes_part bad[] = {{whole, width, back},
+                         {0, whole + width, back},
+                         {1, width, back},
+                         {0, width + 1, back},
+                         {UINT64_MAX - width + 1, width, back}};
+    for (size_t i = width == 1 ? 4 : 0; i < sizeof bad / sizeof bad[0]; i++)
+        MUST(MLKV_ABSENT, planes_decode_parts(coded, size, &bad[i], 1));
+}
+
 /* Whether it was coded; what was coded must come back. */
 static bool goes_round(planes_form form, size_t size, size_t limit, mlkv_buffer *out)
 {
@@ -48,6 +70,8 @@ static bool goes_round(planes_form form, size_t size, size_t limit, mlkv_buffer 
     OK(planes_check(coded, size));
     OK(planes_decode(coded, back, size));
     ck_assert(memcmp(raw, back, size) == 0 && back[size] == 0x55);
+    if (size + 3 * form.width <= sizeof back)
+        parts_come_back(form, coded, size);
     if (memcmp(raw, raw + 1, size - 1) !=
         0) { /* one byte repeated can be of any length: the cell around it knows */
         MUST(MLKV_E_CORRUPT, planes_check(coded, size + form.width));

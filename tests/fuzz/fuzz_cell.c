@@ -35,6 +35,22 @@ static void use_raw(mlkv_slice raw)
     }
 }
 
+/* The first bytes and the last whole elements, beside the bytes that decoding the cell gave (NULL: it is broken). */
+static void try_parts(mlkv_slice cell, const mlkv_slice *raw)
+{
+    unsigned char first[8] = {0}, last[16] = {0};
+    uint64_t end = raw == NULL || raw->size < 24 ? 24 : raw->size / 8 * 8;
+    const blob_part parts[] = {{0, sizeof first, first}, {end - 16, sizeof last, last}};
+    int result = cell_decode_parts(cell, parts, 2);
+    REQUIRE(result == 0 || result == MLKV_ABSENT || result == MLKV_E_CORRUPT);
+    if (raw == NULL)
+        return;
+    REQUIRE(result != MLKV_E_CORRUPT);
+    const unsigned char *bytes = raw->data;
+    if (result == 0)
+        REQUIRE(memcmp(first, bytes, 8) == 0 && memcmp(last, bytes + end - 16, 16) == 0);
+}
+
 static void try_cell(mlkv_slice cell)
 {
     int kind = -1;
@@ -52,6 +68,7 @@ static void try_cell(mlkv_slice cell)
     REQUIRE(memcmp(decoded.data, "kept", 4) == 0);
     if (result != 0) {
         REQUIRE(decoded.size == 4 && !lent);
+        try_parts(cell, NULL);
         REQUIRE(result == MLKV_E_CORRUPT ||
                 (result == MLKV_E_ARGUMENT && inspected == 0 && kind == CELL_BLOB));
     } else {
@@ -59,6 +76,7 @@ static void try_cell(mlkv_slice cell)
         mlkv_slice raw = slice_of((char *)decoded.data + 4, decoded.size - 4);
         REQUIRE(lent == (kind == CELL_RAW));
         REQUIRE(!lent || slice_equal(raw, borrowed));
+        try_parts(cell, &raw);
         use_raw(raw);
     }
     if (inspected == 0 && kind == CELL_BLOB) {
@@ -91,6 +109,12 @@ static void try_piece(mlkv_slice stored)
     REQUIRE(exact != NULL);
     int result = blob_piece_decode(id, piece, stored, exact, raw_size);
     REQUIRE(result == 0 || result == MLKV_E_CORRUPT);
+    unsigned char part[8] = {0};
+    int parted = blob_piece_decode_parts(id, piece, stored, raw_size, &(blob_part){0, 8, part}, 1);
+    REQUIRE(parted == 0 || parted == MLKV_ABSENT || parted == MLKV_E_CORRUPT);
+    if (result == 0 && parted == 0)
+        REQUIRE(memcmp(part, exact, 8) == 0);
+    REQUIRE(result != 0 || parted != MLKV_E_CORRUPT);
     if (result == 0) {
         REQUIRE(hash_checksum(exact, raw_size, id + piece) == load_le64(bytes + 24));
         REQUIRE(blob_piece_decode(id + 1, piece, stored, exact, raw_size) == MLKV_E_CORRUPT);

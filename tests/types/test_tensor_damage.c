@@ -148,10 +148,13 @@ static void check_reads(mlkv *db, int way, int kind)
     must_name(mlkv_tensor_read_rows(db, TEXT("weights"), BAD * chunk_rows, chunk_rows, got, chunk),
               "read_rows", way);
     must_name(mlkv_key_dump(db, TEXT("weights"), &payload), "dump", way);
-    bool whole = ways[way].cell == CELL_ZSTD || ways[way].cell == CELL_PLANES;
-    bool piece = ways[way].piece > CELL_RAW && kind == DAMAGE_BYTES;
-    if (whole || piece || kind == DAMAGE_SEALED) /* of raw bytes, and of blobs, it reads a part */
-        must_name(mlkv_tensor_gather(db, TEXT("weights"), &row, 1, got, ROW), "gather", way);
+    bool frame = ways[way].cell == CELL_ZSTD || ways[way].piece == CELL_ZSTD;
+    bool packed = frame || ways[way].cell == CELL_PLANES || ways[way].piece == CELL_PLANES;
+    int first_time = mlkv_tensor_gather(db, TEXT("weights"), &row, 1, got, ROW);
+    if (frame || kind == DAMAGE_SEALED) /* of raw bytes and of planes it reads a part */
+        must_name(first_time, "gather", way);
+    if (packed) /* what is asked for again is decoded whole, to be kept */
+        must_name(mlkv_tensor_gather(db, TEXT("weights"), &row, 1, got, ROW), "second gather", way);
     for (int good = 0; good < CHUNKS; good += 2) {
         uint64_t first = (uint64_t)good * chunk_rows;
         OK(mlkv_tensor_read_rows(db, TEXT("weights"), first, chunk_rows, got, chunk));

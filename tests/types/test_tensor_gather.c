@@ -208,16 +208,20 @@ START_TEST(test_refused)
 }
 END_TEST
 
-/* Damage is found where bytes are decoded, and the tensor named. */
+/* Damage is found where all of a chunk is decoded, and the tensor named; of a few rows, which are covered by the seal of the record, that
+ * is so when they are asked for again. */
 START_TEST(test_damage)
 {
+    enum { MANY = 300 };
     mlkv *db = memory_store();
-    float data[4000];
-    uint64_t row = 1;
+    float data[4000], more[MANY * 4];
+    uint64_t row = 1, rows[MANY];
     mlkv_tensor tensor = {MLKV_F32, 2, {1000, 4}};
     float got[4];
     for (int i = 0; i < 4000; i++)
         data[i] = (float)(i / 1000);
+    for (uint64_t i = 0; i < MANY; i++)
+        rows[i] = i;
     OK(mlkv_tensor_put(db, TEXT("t"), &tensor, data, NULL));
     OK(mlkv_tensor_gather(db, TEXT("t"), &row, 1, got, 16));
     record_key key;
@@ -236,6 +240,8 @@ START_TEST(test_damage)
     ck_assert_uint_ne(((unsigned char *)value.data)[TENSOR_CHUNK_HEAD_SIZE], CELL_RAW);
     ((unsigned char *)value.data)[0] ^= 1; /* its checksum */
     OK(op_write(db, put_record, &(record){record_key_slice(&key), slice_of_buffer(&value)}));
+    MUST(MLKV_E_CORRUPT, mlkv_tensor_gather(db, TEXT("t"), rows, MANY, more, sizeof more));
+    ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "tensor 't'"));
     MUST(MLKV_E_CORRUPT, mlkv_tensor_gather(db, TEXT("t"), &row, 1, got, 16));
     ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "tensor 't'"));
     free(value.data);

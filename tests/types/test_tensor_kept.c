@@ -77,8 +77,10 @@ START_TEST(decoded_once)
     for (uint64_t i = 0; i < ROWS; i += 97)
         ck_assert_uint_eq(read_row(db, i), 0);
     mlkv_stats stats = stats_of(db);
-    ck_assert_uint_eq(stats.decoded_misses, ROWS / CHUNK_ROWS);
-    ck_assert_uint_eq(stats.decoded_hits, (ROWS + 96) / 97 - ROWS / CHUNK_ROWS);
+    uint64_t looks = (ROWS + 96) / 97, chunks = ROWS / CHUNK_ROWS;
+    ck_assert_uint_eq(stats.decoded_misses + stats.decoded_hits, looks);
+    ck_assert_uint_ge(stats.decoded_misses, chunks); /* the second look is the one that keeps it */
+    ck_assert_uint_le(stats.decoded_misses, 2 * chunks);
     ck_assert_uint_ge(stats.decoded_bytes, SIZE);
     ck_assert_uint_le(stats.decoded_bytes, BUDGET / 16);
     ck_assert_uint_eq(stats.cache_bytes_max, BUDGET);
