@@ -20,6 +20,7 @@
 #include <mlkv/sort.h>
 #include <mlkv/string.h>
 #include <mlkv/tensor.h>
+#include <mlkv/top_k.h>
 #include <mlkv/wait.h>
 #include <mlkv/zset.h>
 

@@ -12,6 +12,7 @@ from . import errors
 from ._computing import Absent, CachedFunction
 from ._library import VERSION as __version__
 from ._locks import Lock, LockError, LockNotOwnedError
+from ._nearest import Nearest
 from ._samples import Imported, Sample, Samples
 from ._salvage import SalvageReport, salvage
 from ._tensors import DTYPES, DType, TensorInfo
@@ -25,7 +26,8 @@ Redis = StrictRedis = Client
 exceptions = errors  # redis-py's name for it
 
 __all__ = [
-    "Absent", "CachedFunction", "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Pipeline", "Redis", "Report",
+    "Absent", "CachedFunction", "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Nearest",
+    "Pipeline", "Redis", "Report",
     "Snapshot", "StrictRedis", "TensorInfo", "Transaction", "Transfer",
     "Watch", "__version__",
     "Imported", "Sample", "Samples", "SalvageReport", "salvage",

@@ -16,6 +16,7 @@ from ._generated import add_methods
 from ._hashes import HashCommands
 from ._keys import KeyCommands
 from ._locks import LockCommands
+from ._nearest import NearestCommands
 from ._sets import SetCommands
 from ._strings import StringCommands
 from ._tensors import TensorCommands
@@ -26,7 +27,7 @@ from ._zsets import ZSetCommands
 
 class Commands(
     StringCommands, BitCommands, ExpiryCommands, HashCommands, WaitingCommands,
-    SetCommands, ZSetCommands, KeyCommands, TensorCommands, LockCommands, ComputingCommands, ExecuteCommands,
+    SetCommands, ZSetCommands, KeyCommands, TensorCommands, LockCommands, ComputingCommands, NearestCommands, ExecuteCommands,
 ):  # fmt: skip
     """Everything that can be done with a view."""
 

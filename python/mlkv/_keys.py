@@ -9,7 +9,7 @@ from ._glob import compile_glob
 from ._library import Query, Slice, SliceOut, library
 from ._values import Result, Value
 from ._view import ABSENT, View, check
-from .errors import ArgumentError
+from .errors import ArgumentError, WrongTypeError
 
 SCAN_KEYS, SCAN_HASH, SCAN_SET = 0, 1, 2
 SCAN_TENSORS = 5
@@ -148,14 +148,24 @@ class KeyCommands(Scanning):
             if _is_type(kind, _type):
                 yield decode(name)
 
-    def __getitem__(self, name: Value) -> Result:
-        value = self.get(name)  # type: ignore[attr-defined]
+    def __getitem__(self, name: Value) -> Any:
+        """A string's value, or a tensor as tensor_get gives it."""
+        try:
+            value = self.get(name)  # type: ignore[attr-defined]
+        except WrongTypeError:
+            if self.type(name) not in ("tensor", b"tensor"):  # type: ignore[attr-defined]
+                raise
+            value = self.tensor_get(name)  # type: ignore[attr-defined]
         if value is None:
             raise KeyError(name)
         return value
 
-    def __setitem__(self, name: Value, value: Value) -> None:
-        self.set(name, value)  # type: ignore[attr-defined]
+    def __setitem__(self, name: Value, value: Any) -> None:
+        """Stores a numpy array or a torch tensor as a tensor, anything else as a string."""
+        if hasattr(value, "dtype") and hasattr(value, "shape"):
+            self.tensor_set(name, value)  # type: ignore[attr-defined]
+        else:
+            self.set(name, value)  # type: ignore[attr-defined]
 
     def __delitem__(self, name: Value) -> None:
         self.delete(name)

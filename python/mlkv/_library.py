@@ -221,6 +221,20 @@ class ComputePolicy(ctypes.Structure):
     ]
 
 
+class TopK(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("metric", c_int32),
+        ("reserved", c_uint32),
+        ("queries", c_void_p),
+        ("n", c_size_t),
+        ("query_bytes", c_size_t),
+        ("k", c_size_t),
+        ("filter", c_void_p),
+        ("filter_bytes", c_size_t),
+    ]
+
+
 class Match(ctypes.Structure):
     _fields_ = [("a_begin", c_uint64), ("b_begin", c_uint64), ("length", c_uint64)]
 
@@ -434,6 +448,7 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_tensor_write_rows": (c_int, _V, Slice, c_uint64, c_uint64, _V, c_size_t),
     "mlkv_tensor_add": (c_int, _V, Slice, c_double, POINTER(Tensor), _V),
     "mlkv_tensor_add_rows": (c_int, _V, Slice, c_double, c_uint64, c_uint64, _V, c_size_t),
+    "mlkv_tensor_top_k": (c_int, _V, Slice, POINTER(TopK), _V, _V, _V),
     "mlkv_tensor_gather": (c_int, _V, Slice, _V, c_size_t, _V, c_size_t),
     "mlkv_tensor_scatter": (c_int, _V, Slice, _V, c_size_t, _V, c_size_t),
     "mlkv_tensor_scatter_add": (c_int, _V, Slice, c_double, _V, c_size_t, _V, c_size_t),

@@ -199,6 +199,22 @@ class Numpy(StoreTest):
                 self.assertEqual((got.dtype, got.shape), (values.dtype, values.shape))
                 numpy.testing.assert_array_equal(got, values)
 
+    def test_as_an_item(self) -> None:
+        values = numpy.arange(6, dtype="i2").reshape(2, 3)
+        self.db["key"] = "text"
+        del self.db["key"]
+        self.db["key"] = values
+        numpy.testing.assert_array_equal(self.db["key"], values)
+        self.db["key"] = values[:, ::2]
+        numpy.testing.assert_array_equal(self.db["key"], values[:, ::2])
+        self.db["key"] = "text"
+        self.assertEqual(self.db["key"], b"text")
+        with self.assertRaises(KeyError):
+            self.db["none"]
+        self.db.sadd("set", 1)
+        with self.assertRaises(mlkv.WrongTypeError):
+            self.db["set"]
+
     def test_layouts(self) -> None:
         values = numpy.arange(24, dtype="f4").reshape(4, 6)
         for view in (values.T, values[::2], values[:, 1:3], numpy.asfortranarray(values), values.astype(">f4")):
