@@ -75,8 +75,8 @@ typedef struct {
     size_t size; /* in: sizeof(mlkv_tensor_info); the library fills at most this much */
     mlkv_tensor tensor;
     uint64_t raw_bytes;
-    uint64_t stored_bytes; /* of all chunks after compression; what holds the records together is
-                              not counted */
+    uint64_t stored_bytes; /* of all chunks after compression, and of rows beside them; what holds
+                              the records together is not counted */
     uint64_t rows;         /* shape[0], 1 for a scalar */
     uint64_t row_bytes;
     uint64_t chunk_rows; /* rows of a chunk; the last one may have fewer */
@@ -186,17 +186,25 @@ MLKV_API int mlkv_tensor_get_allocated(mlkv *view, mlkv_slice key, const mlkv_al
  * Chunks that are read whole are compared with their checksums. On failure data may have been
  * partly written.
  *
- * Cost: O(bytes), and the decompression of the chunks at both ends.
+ * Cost: O(bytes), and the decompression of the chunks at both ends; some microseconds more for a chunk
+ * of a tensor some of whose rows stand beside their chunks.
  * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (rows that are not there, size),
  * MLKV_E_CORRUPT. */
 MLKV_API int mlkv_tensor_read_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count,
                                    void *data, size_t size);
 
 /* Writes over rows [first, first + count); size must be count * row_bytes. The tensor must exist.
- * count may be 0; the version grows in any case. The chunks touched are stored uncompressed until
- * the next mlkv_tensor_put.
+ * count may be 0; the version grows in any case.
  *
- * Cost: O(bytes of the chunks touched).
+ * Where few rows of a chunk are touched (up to a quarter of its bytes, rows of up to 64 KiB, chunks of
+ * 4 KiB and more), the rows alone are written, and stand beside the chunk: 40 bytes more than a row's
+ * own go through the journal. Readers see them in its place. They are folded into the chunk, compressed,
+ * by the background once nobody has changed the tensor for 5 s, by whoever writes the chunk whole, and
+ * by writers when some quarter of a chunk stands beside it. Any other chunk that is touched is written
+ * whole, uncompressed until the next mlkv_tensor_put.
+ *
+ * Cost: O(bytes of the rows), and of the chunks written whole. The first addition to a row of a
+ * compressed chunk decodes it.
  * Returns MLKV_OK, MLKV_ABSENT (no such key), MLKV_E_SHAPE (rows that are not there, size). */
 MLKV_API int mlkv_tensor_write_rows(mlkv *view, mlkv_slice key, uint64_t first, uint64_t count,
                                     const void *data, size_t size);
@@ -216,11 +224,11 @@ MLKV_API int mlkv_tensor_gather(mlkv *view, mlkv_slice key, const uint64_t *rows
 
 /* Writes over rows by an array of their numbers: row rows[i] gets what stands in data at
  * i * row_bytes; if a row is named several times, the last one. size must be n * row_bytes. n may be
- * 0; the version grows in any case. All of it becomes visible at once. The chunks touched are stored
- * uncompressed until the next mlkv_tensor_put.
+ * 0; the version grows in any case. All of it becomes visible at once. What is written is said at
+ * mlkv_tensor_write_rows.
  *
- * Cost: O(n) to sort the numbers, before the lock is taken, in 32 bytes of memory a number; then
- * O(bytes of the chunks touched).
+ * Cost: O(n) to sort the numbers, before the lock is taken, in 32 bytes of memory a number; then as
+ * mlkv_tensor_write_rows.
  * Returns as mlkv_tensor_gather. */
 MLKV_API int mlkv_tensor_scatter(mlkv *view, mlkv_slice key, const uint64_t *rows, size_t n,
                                  const void *data, size_t size);
@@ -276,7 +284,7 @@ MLKV_API int mlkv_tensor_add(mlkv *view, mlkv_slice key, double alpha, const mlk
 /* The same for rows [first, first + count) only: delta has `size` = count * row_bytes bytes of the
  * tensor's dtype.
  *
- * Cost: O(bytes of the chunks touched).
+ * Cost: as mlkv_tensor_write_rows.
  * Returns as mlkv_tensor_add; MLKV_E_SHAPE: rows that are not there, size. */
 MLKV_API int mlkv_tensor_add_rows(mlkv *view, mlkv_slice key, double alpha, uint64_t first,
                                   uint64_t count, const void *delta, size_t size);

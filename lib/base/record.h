@@ -6,6 +6,8 @@
  *   O      id(8) score(8) member             empty                         ring    zset order
  *   L      id(8) seq(8)                      cell                          ring    list elements; the dense index of a set
  *   T      id(8) chunk(8)                    cell                          ring    tensor chunks
+ *   P      id(8) chunk(8) row(8)             a row's bytes                 ring    rows of a tensor that were changed, beside their chunks
+ *   Q      key                               empty                         ring    tensors that have such rows
  *   X      expiry-ms(8) key                  empty                         ring    expiry in time order
  *   F      expiry-ms(8) key                  empty                         ring    hashes by when the first of their fields expires
  *   Y      id(8) expiry-ms(8) field          empty                         ring    fields of one hash that expire, in time order
@@ -32,6 +34,8 @@ enum {
     RECORD_ORDER = 'O',
     RECORD_LIST = 'L',
     RECORD_TENSOR = 'T',
+    RECORD_ROW = 'P',
+    RECORD_ROWS_OF = 'Q',
     RECORD_EXPIRY = 'X',
     RECORD_FIELDS_DUE = 'F',
     RECORD_FIELD_EXPIRY = 'Y',

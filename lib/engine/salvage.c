@@ -68,6 +68,7 @@ static void note_id(rescue *self, mlkv_slice key)
     case RECORD_ORDER:
     case RECORD_LIST:
     case RECORD_TENSOR:
+    case RECORD_ROW:
     case RECORD_FIELD_EXPIRY:
     case RECORD_GARBAGE:
         self->id_max = id > self->id_max ? id : self->id_max;

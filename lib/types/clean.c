@@ -27,6 +27,7 @@
 #include "types/expiry.h"
 #include "types/layout.h"
 #include "types/life.h"
+#include "types/tensor_rows_fold.h"
 
 #include <stdatomic.h>
 
@@ -284,7 +285,10 @@ static int upkeep(mlkv *view)
 {
     int expired = expiry_step(view);
     int cleaned = clean_due(view);
-    return expired == MLKV_OK || cleaned == MLKV_OK ? MLKV_OK : expired < 0 ? expired : cleaned;
+    int folded = fold_due(view);
+    if (expired == MLKV_OK || cleaned == MLKV_OK || folded == MLKV_OK)
+        return MLKV_OK;
+    return expired < 0 ? expired : cleaned < 0 ? cleaned : folded;
 }
 
 __attribute__((constructor)) static void clean_register(void)

@@ -1,7 +1,7 @@
 /* entry.c - a key's own record, and the number of keys.
  *
- * Bytes owned: K records (layout.h), the X and F records beside them (expiry.c, field.c), the counter record "Ckeys" (u64 LE), and the
- * creation of G records, which clean.c ends.
+ * Bytes owned: K records (layout.h), the X, F and Q records beside them (expiry.c, field.c, tensor_rows_fold.c), the counter record "Ckeys"
+ * (u64 LE), and the creation of G records, which clean.c ends.
  *
  *   missing --create--> new life --store--> alive --store--> alive
  *   alive --remove--> missing, and G id if elements were left        alive --vanish--> missing
@@ -24,6 +24,7 @@
 #include "types/expiry.h"
 #include "types/field.h"
 #include "types/named.h"
+#include "types/tensor_rows_fold.h"
 
 #include <mlkv/key.h>
 
@@ -89,6 +90,7 @@ static void begin_entry(entry *self)
     self->has_blob = false;
     self->stored_expiry_ms = 0;
     self->stored_first_ms = 0;
+    self->stored_rows_beside = false;
     self->rest = slice_of(NULL, 0);
 }
 
@@ -103,6 +105,7 @@ static int read_entry(entry *self, mlkv_slice value)
     keep_blob(self);
     self->stored_expiry_ms = self->header.expiry_ms;
     self->stored_first_ms = self->header.first_ms;
+    self->stored_rows_beside = self->header.rows_beside;
     return MLKV_OK;
 }
 
@@ -196,8 +199,11 @@ int entry_store(op *o, entry *self, mlkv_slice head, mlkv_slice body)
     int result = expiry_move(o, self->name, self->stored_expiry_ms, self->header.expiry_ms);
     if (result == MLKV_OK)
         result = field_move_first(o, self->name, self->stored_first_ms, self->header.first_ms);
+    if (result == MLKV_OK)
+        result = fold_note(o, self->name, self->stored_rows_beside, self->header.rows_beside);
     if (result != MLKV_OK)
         return result;
+    self->stored_rows_beside = self->header.rows_beside;
     self->stored_expiry_ms = self->header.expiry_ms;
     self->stored_first_ms = self->header.first_ms;
     layout_write_header(&self->header, joined);
@@ -245,6 +251,9 @@ static int unstore(op *o, entry *self)
         result = expiry_move(o, self->name, self->stored_expiry_ms, 0);
     if (result == MLKV_OK)
         result = field_move_first(o, self->name, self->stored_first_ms, 0);
+    if (result == MLKV_OK)
+        result = fold_note(o, self->name, self->stored_rows_beside, false);
+    self->stored_rows_beside = false;
     self->stored_expiry_ms = 0;
     self->stored_first_ms = 0;
     self->expired = false;

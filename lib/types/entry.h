@@ -29,6 +29,7 @@ typedef struct {
         expired; /* entry_open said MLKV_ABSENT because the time is over: a life stands there that entry_create puts away first */
     int64_t stored_expiry_ms; /* of the K record that stands: where its X record is; 0: none */
     int64_t stored_first_ms;  /* likewise of a hash's fields: where its F record is (field.h) */
+    bool stored_rows_beside;  /* the K record that stands has a Q record (tensor_rows_fold.h) */
     bool has_blob;            /* a string whose cell is a blob: blob_cell is a copy of it */
     unsigned char blob_cell[CELL_BLOB_SIZE];
 } entry;

@@ -5,7 +5,7 @@
  *
  * Invariants
  *   1. One rule: there is no state in which some of the keys are gone.
- *   2. Afterwards there is no K, X or F record, and the counter is 0.
+ *   2. Afterwards there is no K, X, F or Q record, and the counter is 0.
  * A record that cannot be understood ends it with MLKV_E_CORRUPT, and nothing is deleted: what it refers to could not be put away.
  * Locks: none; everything happens inside a rule.
  */

@@ -1,9 +1,9 @@
 /* layout.c - names to record keys and back, and the header of a K value.
  *
  * It owns no state: bytes in, bytes out. The byte tables are in layout.h. Three kinds of record key are built here:
- *   named    head, name                      K name | E id name | O id score name
+ *   named    head, name                      K name | Q name | E id name | O id score name
  *   long     head, name's begin, digest      the same when head + name would reach 511 bytes; exactly 511 bytes
- *   numbered class, id, index (big-endian)   L, T; without the index G, R, W and the prefixes of E, L, T scans
+ *   numbered class, id, index (big-endian)   L, T; P with a second index; without one G, R, W and the prefixes of E, L, T scans
  *
  * Invariants
  *   1. A record key of 511 bytes is long, a shorter one is not: whoever reads a record sees from its key where the name stands.
@@ -21,7 +21,7 @@ enum {
     HEAD_SIZE_ELEMENT = 9,
     NAME_HEAD_SIZE = 4,
     LAYOUT_VERSION = 1,
-    LAYOUT_VERSION_FIELDS = 2
+    LAYOUT_VERSION_MORE = 2 /* something stands in front of the own part */
 };
 
 enum { FIELD_EXPIRES = 16 }; /* no cell's kind (codec/cell.h) */
@@ -50,6 +50,12 @@ static int append_name(record_key *key, size_t head_size, mlkv_slice name)
 int layout_key(mlkv_slice name, record_key *ret_key)
 {
     ret_key->bytes[0] = RECORD_KEY;
+    return append_name(ret_key, 1, name);
+}
+
+int layout_rows_of(mlkv_slice name, record_key *ret_key)
+{
+    ret_key->bytes[0] = RECORD_ROWS_OF;
     return append_name(ret_key, 1, name);
 }
 
@@ -107,6 +113,13 @@ void layout_indexed(int record_class, uint64_t id, uint64_t index, record_key *r
     ret_key->size = 17;
 }
 
+void layout_row(uint64_t id, uint64_t chunk, uint64_t row, record_key *ret_key)
+{
+    layout_indexed(RECORD_ROW, id, chunk, ret_key);
+    store_be64(ret_key->bytes + 17, row);
+    ret_key->size = LAYOUT_ROW_KEY_SIZE;
+}
+
 size_t layout_name_begin(size_t head_size, mlkv_slice name)
 {
     size_t kept = RECORD_KEY_SIZE_MAX - DIGEST_SIZE - head_size;
@@ -117,7 +130,8 @@ void layout_write_header(const key_header *header, unsigned char ret_bytes[LAYOU
 {
     memset(ret_bytes, 0, 8);
     ret_bytes[0] = header->type;
-    ret_bytes[1] = header->fields_expire ? LAYOUT_VERSION_FIELDS : LAYOUT_VERSION;
+    ret_bytes[1] =
+        header->fields_expire || header->rows_beside ? LAYOUT_VERSION_MORE : LAYOUT_VERSION;
     store_le64(ret_bytes + 8, header->id);
     store_le64(ret_bytes + 16, header->count);
     store_le64(ret_bytes + 24, (uint64_t)header->expiry_ms);
@@ -131,14 +145,17 @@ int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret
                          value.size);
     if (bytes[0] < TYPE_STRING || bytes[0] > TYPE_TENSOR)
         return error_set(MLKV_E_CORRUPT, "a key's record has the unknown type %u", bytes[0]);
-    bool fields_expire = bytes[0] == TYPE_HASH && bytes[1] == LAYOUT_VERSION_FIELDS;
-    if (bytes[1] != LAYOUT_VERSION && !fields_expire)
+    bool more = bytes[1] == LAYOUT_VERSION_MORE;
+    bool fields_expire = bytes[0] == TYPE_HASH && more;
+    bool rows_beside = bytes[0] == TYPE_TENSOR && more;
+    if (bytes[1] != LAYOUT_VERSION && !fields_expire && !rows_beside)
         return error_set(MLKV_E_CORRUPT, "a key's record has the unknown layout version %u",
                          bytes[1]);
     static const unsigned char zeros[6];
     if (memcmp(bytes + 2, zeros, sizeof zeros) != 0)
         return error_set(MLKV_E_CORRUPT, "a key's record has unknown flags");
-    *ret_header = (key_header){.type = bytes[0], .fields_expire = fields_expire};
+    *ret_header =
+        (key_header){.type = bytes[0], .fields_expire = fields_expire, .rows_beside = rows_beside};
     ret_header->id = load_le64(bytes + 8);
     ret_header->count = load_le64(bytes + 16);
     ret_header->expiry_ms = (int64_t)load_le64(bytes + 24);
@@ -146,9 +163,26 @@ int layout_read_header(mlkv_slice value, key_header *ret_header, mlkv_slice *ret
     return MLKV_OK;
 }
 
+static int read_rows(key_header *header, mlkv_slice *rest)
+{
+    const unsigned char *bytes = rest->data;
+    if (rest->size < LAYOUT_ROWS_SIZE)
+        return error_set(MLKV_E_CORRUPT,
+                         "a tensor's record has %zu bytes about rows beside its chunks",
+                         rest->size);
+    header->beside = load_le64(bytes);
+    header->beside_ms = (int64_t)load_le64(bytes + 8);
+    if (header->beside == 0)
+        return error_set(MLKV_E_CORRUPT, "a tensor says that 0 rows stand beside its chunks");
+    *rest = slice_of(bytes + LAYOUT_ROWS_SIZE, rest->size - LAYOUT_ROWS_SIZE);
+    return MLKV_OK;
+}
+
 int layout_read_fields(key_header *header, mlkv_slice *rest)
 {
     const unsigned char *bytes = rest->data;
+    if (header->rows_beside)
+        return read_rows(header, rest);
     if (!header->fields_expire)
         return MLKV_OK;
     if (rest->size < LAYOUT_FIELDS_SIZE)
@@ -169,6 +203,11 @@ int layout_read_fields(key_header *header, mlkv_slice *rest)
 
 size_t layout_write_fields(const key_header *header, unsigned char ret_bytes[LAYOUT_FIELDS_SIZE])
 {
+    if (header->rows_beside) {
+        store_le64(ret_bytes, header->beside);
+        store_le64(ret_bytes + 8, (uint64_t)header->beside_ms);
+        return LAYOUT_ROWS_SIZE;
+    }
     if (!header->fields_expire)
         return 0;
     store_le64(ret_bytes, header->expiring);

@@ -18,7 +18,9 @@ const life_class *life_classes(int type)
         [TYPE_LIST] = {{RECORD_LIST, 0}, {0, 0}, {0, 0}},
         [TYPE_SET] = {{RECORD_ELEMENT, LIFE_NO_CELL}, {RECORD_LIST, LIFE_NO_CELL}, {0, 0}},
         [TYPE_ZSET] = {{RECORD_ELEMENT, LIFE_NO_CELL}, {RECORD_ORDER, LIFE_NO_CELL}, {0, 0}},
-        [TYPE_TENSOR] = {{RECORD_TENSOR, TENSOR_CHUNK_HEAD_SIZE}, {0, 0}, {0, 0}},
+        [TYPE_TENSOR] = {{RECORD_TENSOR, TENSOR_CHUNK_HEAD_SIZE},
+                         {RECORD_ROW, LIFE_NO_CELL},
+                         {0, 0}},
     };
     if (type < 0 || (size_t)type >= sizeof classes / sizeof *classes ||
         classes[type][0].record_class == 0)

@@ -30,6 +30,9 @@ typedef struct {
         next; /* of a list: number of the first element, and of the next one when renumbered */
     uint64_t rows, row_bytes, chunk_rows, chunks; /* of a tensor */
     uint64_t stored_bytes, stored_bytes_found;
+    uint64_t beside, beside_found; /* rows beside its chunks: as K says, and good ones */
+    int64_t beside_ms;
+    bool has_bad_rows;
     uint64_t expiring, expiring_found; /* fields of a hash that expire: as K says, and good ones */
     uint64_t dues;                     /* their Y records */
     uint64_t due_sum;                  /* over fields that expire, minus the same over Y records */
@@ -76,6 +79,8 @@ int mend_check_cell(mender *self, mlkv_slice key, mlkv_slice cell, bool *ret_goo
 
 /* --- mend_survey.c: looks, changes nothing --- */
 int mend_survey(mender *self);
+/* A row beside a tensor's chunk: whether it is good. */
+bool mend_check_row(const mend_life *life, mlkv_slice key, mlkv_slice value);
 /* A K record, split. MLKV_E_CORRUPT says why not. value_head: bytes of the value before the header. */
 typedef struct {
     mlkv_slice name, rest;

@@ -4,7 +4,7 @@
  *   R   of each blob that is referred to, so many; of no other
  *   W   of each blob with pieces that nobody refers to: the cleaner takes it
  *   X   of each key with an expiry (put when the key was looked at); of no other. So with F, of hashes
- *       of which fields expire
+ *       of which fields expire, and Q, of tensors with rows beside their chunks
  *   C   Ckeys, the number of keys
  *   G   none: the elements of deleted keys went with the sweep
  *
@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "types/expiry.h"
 #include "types/named.h"
+#include "types/tensor_rows_fold.h"
 
 enum { KEY_HEAD_SIZE = 1, ID_KEY_SIZE = 9, PIECE_KEY_SIZE = 13, COUNTER_SIZE = 8 };
 
@@ -87,6 +88,7 @@ static int mend_blobs(mender *self)
 typedef struct {
     mlkv_slice name;
     int64_t expiry_ms, first_ms;
+    bool rows_beside;
 } expiry_lookup;
 
 /* What the key's own record says; not entry_open, for which it may be gone. */
@@ -105,6 +107,7 @@ static int lookup_rule(op *o, void *context)
         result = layout_read_fields(&header, &rest);
     self->expiry_ms = header.expiry_ms;
     self->first_ms = header.fields_expire ? header.first_ms : 0;
+    self->rows_beside = header.rows_beside;
     return result;
 }
 
@@ -124,6 +127,17 @@ static int check_expiry(mender *self, mlkv_slice key, mlkv_slice value)
         return result;
     bool same = result == MLKV_OK && at_ms == (of_key ? lookup.expiry_ms : lookup.first_ms);
     return same ? MLKV_OK : mend_delete(self, key);
+}
+
+static int check_rows_of(mender *self, mlkv_slice key, mlkv_slice value)
+{
+    expiry_lookup lookup;
+    if (fold_split(key, value, &lookup.name) != MLKV_OK)
+        return mend_delete(self, key);
+    int result = op_read(self->db, lookup_rule, &lookup);
+    if (result != MLKV_OK && result != MLKV_E_CORRUPT && result != MLKV_ABSENT)
+        return result;
+    return result == MLKV_OK && lookup.rows_beside ? MLKV_OK : mend_delete(self, key);
 }
 
 /* --- the number of keys, and what has no place --- */
@@ -162,9 +176,9 @@ static int drop_strange(mender *self, mlkv_slice key, mlkv_slice value)
 static int drop_classes(mender *self)
 {
     static const char known[] = {
-        RECORD_KEY,    RECORD_ELEMENT,    RECORD_ORDER,       RECORD_LIST,  RECORD_TENSOR,
-        RECORD_EXPIRY, RECORD_COUNTER,    RECORD_REFERENCE,   RECORD_WASTE, RECORD_BLOB,
-        RECORD_SYSTEM, RECORD_FIELDS_DUE, RECORD_FIELD_EXPIRY};
+        RECORD_KEY,    RECORD_ELEMENT,    RECORD_ORDER,        RECORD_LIST,  RECORD_TENSOR,
+        RECORD_EXPIRY, RECORD_COUNTER,    RECORD_REFERENCE,    RECORD_WASTE, RECORD_BLOB,
+        RECORD_SYSTEM, RECORD_FIELDS_DUE, RECORD_FIELD_EXPIRY, RECORD_ROW,   RECORD_ROWS_OF};
     int result = mend_each_class(self, RECORD_GARBAGE, drop);
     if (result == MLKV_OK)
         result = mend_each_class(self, RECORD_NOTE, drop);
@@ -185,6 +199,8 @@ int mend_rest(mender *self)
         result = mend_each_class(self, RECORD_EXPIRY, check_expiry);
     if (result == MLKV_OK)
         result = mend_each_class(self, RECORD_FIELDS_DUE, check_expiry);
+    if (result == MLKV_OK)
+        result = mend_each_class(self, RECORD_ROWS_OF, check_rows_of);
     if (result == MLKV_OK)
         result = mend_counter(self);
     return result == MLKV_OK ? drop_classes(self) : result;

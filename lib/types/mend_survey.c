@@ -7,7 +7,8 @@
  *                        without elements it goes
  *   list                 the same; corrected means numbered anew without holes
  *   set, sorted set      sound if both orders pair and the count is right; else mended (mend_pairs.c)
- *   tensor               sound if all chunks are good; else it goes
+ *   tensor               sound if all chunks are good, and as many rows beside them as it says; without
+ *                        such a row it has the number of before; without a chunk it goes
  *   neither K nor G      its elements go, and are told of
  *
  * Both orders pair if a sum over all (place, member) of one is that of the other: a hash of each,
@@ -111,6 +112,8 @@ static int look_at_key(mender *self, mlkv_slice key, mlkv_slice value)
                         .chunk_rows = found.form.chunk_rows,
                         .chunks = found.form.chunks,
                         .stored_bytes = found.form.stored_bytes,
+                        .beside = found.header.beside,
+                        .beside_ms = found.header.beside_ms,
                         .expiring = found.header.expiring,
                         .first_ms = found.header.first_ms,
                         .last_ms = found.header.last_ms};
@@ -295,6 +298,33 @@ static int look_at_due(mender *self, mlkv_slice key, mlkv_slice value)
     return MLKV_OK;
 }
 
+bool mend_check_row(const mend_life *life, mlkv_slice key, mlkv_slice value)
+{
+    uint64_t chunk, row;
+    tensor_form form = {.rows = life->rows,
+                        .row_bytes = life->row_bytes,
+                        .chunk_rows = life->chunk_rows,
+                        .chunks = life->chunks};
+    return life->type == TYPE_TENSOR && rows_split(&form, key, value, &chunk, &row) == MLKV_OK;
+}
+
+static int look_at_row(mender *self, mlkv_slice key, mlkv_slice value)
+{
+    mend_life *life = key.size < ID_KEY_SIZE
+                          ? NULL
+                          : mend_take(self, load_be64((const unsigned char *)key.data + 1));
+    if (life == NULL && key.size >= ID_KEY_SIZE)
+        return MLKV_E_MEMORY;
+    if (life == NULL || !life->has_key) {
+        self->must_sweep = true;
+        return MLKV_OK;
+    }
+    bool good = mend_check_row(life, key, value);
+    life->beside_found += good;
+    life->has_bad_rows = life->has_bad_rows || !good;
+    return MLKV_OK;
+}
+
 /* --- deciding --- */
 
 static bool expiries_fit(const mend_life *life)
@@ -326,8 +356,9 @@ static void decide(mender *self, mend_life *life)
         break;
     case TYPE_TENSOR:
         life->doomed = life->elements != life->chunks || life->expected != life->chunks;
-        life->sound =
-            !life->doomed && !life->has_bad && life->stored_bytes == life->stored_bytes_found;
+        life->sound = !life->doomed && !life->has_bad &&
+                      life->stored_bytes == life->stored_bytes_found &&
+                      life->beside == life->beside_found && !life->has_bad_rows;
         break;
     default:
         life->doomed = true;
@@ -350,6 +381,8 @@ int mend_survey(mender *self)
         result = mend_each_class(self, classes[i], look_at_element);
     if (result == MLKV_OK)
         result = mend_each_class(self, RECORD_FIELD_EXPIRY, look_at_due);
+    if (result == MLKV_OK)
+        result = mend_each_class(self, RECORD_ROW, look_at_row);
     self->counting = false;
     for (size_t i = 0; i < self->lives.count && result == MLKV_OK; i++)
         decide(self, (mend_life *)(void *)self->lives.items + i);

@@ -17,6 +17,7 @@
 #include "types/element.h"
 #include "types/expiry.h"
 #include "types/field.h"
+#include "types/tensor_rows_fold.h"
 
 #include <mlkv/key.h>
 #include <stdio.h>
@@ -165,6 +166,16 @@ static int sweep_due(mender *self, mlkv_slice key, mlkv_slice value)
     return result == MLKV_OK && lookup.at_ms == at_ms ? MLKV_OK : mend_delete(self, key);
 }
 
+static int sweep_row(mender *self, mlkv_slice key, mlkv_slice value)
+{
+    const mend_life *life =
+        key.size < ID_KEY_SIZE
+            ? NULL
+            : id_map_find(&self->lives, load_be64((const unsigned char *)key.data + 1));
+    bool stays = life != NULL && life->has_key && !life->doomed && mend_check_row(life, key, value);
+    return stays ? MLKV_OK : mend_delete(self, key);
+}
+
 static int sweep_elements(mender *self)
 {
     static const int classes[] = {RECORD_ELEMENT, RECORD_LIST, RECORD_ORDER, RECORD_TENSOR};
@@ -173,6 +184,8 @@ static int sweep_elements(mender *self)
     int result = MLKV_OK;
     for (size_t i = 0; i < sizeof classes / sizeof classes[0] && result == MLKV_OK; i++)
         result = mend_each_class(self, classes[i], sweep_element);
+    if (result == MLKV_OK)
+        result = mend_each_class(self, RECORD_ROW, sweep_row);
     return result == MLKV_OK ? mend_each_class(self, RECORD_FIELD_EXPIRY, sweep_due) : result;
 }
 
@@ -215,6 +228,8 @@ static int put_corrected(mender *self, mlkv_slice key, mlkv_slice value, mend_ke
     found->header.fields_expire = life->expiring_found != 0;
     found->header.first_ms = life->first_found;
     found->header.last_ms = life->last_found;
+    found->header.beside = life->beside_found;
+    found->header.rows_beside = life->beside_found != 0;
     layout_write_header(&found->header, header);
     size_t fields_size = layout_write_fields(&found->header, fields);
     int result = buffer_append(&copy, value.data, found->value_head);
@@ -248,6 +263,14 @@ static int tell_corrected(mender *self, const mend_key *found, const mend_life *
     if (there > expected)
         return mend_tell(self, true, "%s '%s': %llu %s were found, %llu more than it counts", type,
                          name, there, noun(life->type), there - expected);
+    if (life->beside_found < life->beside) {
+        self->report.elements_lost += life->beside - life->beside_found;
+        return mend_tell(self, true,
+                         "%s '%s': %llu of the %llu rows beside its chunks are lost: what they "
+                         "were before counts again",
+                         type, name, (unsigned long long)(life->beside - life->beside_found),
+                         (unsigned long long)life->beside);
+    }
     return mend_tell(self, false, "%s '%s': its records were made to fit each other", type, name);
 }
 
@@ -278,7 +301,7 @@ static int sweep_life(mender *self, mlkv_slice key, mlkv_slice value, mend_key *
     return result != MLKV_OK ? result : put_corrected(self, key, value, found, life);
 }
 
-/* --- expiries: the X record of a key that stays, the F record of a hash of which fields expire --- */
+/* --- the X record of a key that stays, the F record of a hash of which fields expire, the Q record --- */
 
 typedef struct {
     int record_class;
@@ -308,6 +331,16 @@ static int mend_expiry(mender *self, int record_class, mlkv_slice name, int64_t 
                                                              : result;
 }
 
+/* The Q record of a tensor with rows beside its chunks, which may be there. */
+static int put_rows_of(op *o, void *context)
+{
+    const mend_key *found = context;
+    int result = fold_find(o, found->name);
+    return result == MLKV_ABSENT || result == MLKV_E_CORRUPT
+               ? fold_note(o, found->name, false, true)
+               : result;
+}
+
 static int sweep_key(mender *self, mlkv_slice key, mlkv_slice value)
 {
     mend_key found;
@@ -325,6 +358,8 @@ static int sweep_key(mender *self, mlkv_slice key, mlkv_slice value)
         result = mend_expiry(self, RECORD_EXPIRY, found.name, found.header.expiry_ms);
     if (result == MLKV_OK && found.header.fields_expire)
         result = mend_expiry(self, RECORD_FIELDS_DUE, found.name, found.header.first_ms);
+    if (result == MLKV_OK && found.header.rows_beside)
+        result = op_write(self->db, put_rows_of, &found);
     self->report.keys++;
     return result;
 }

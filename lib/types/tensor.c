@@ -3,9 +3,10 @@
  * Bytes owned: none beyond the descriptor (tensor_form.c); chunks are tensor_chunk.c's.
  *
  * Invariants:
- *  1. Whoever changes a chunk stores the entry in the same rule, with version + 1: so an unchanged
- *     (id, version) means unchanged bytes.
- *  2. The header's count is the number of chunks, all of which stand in T records.
+ *  1. Whoever changes what a chunk means stores the entry in the same rule, with version + 1: so an
+ *     unchanged (id, version) means unchanged numbers. Folding rows into chunks changes neither.
+ *  2. The header's count is the number of chunks, all of which stand in T records; its `beside` that of
+ *     the rows that stand beside them (tensor_rows.c).
  *
  * Locks: none; everything happens inside a rule.
  */
@@ -24,6 +25,11 @@ int tensor_read_own(mlkv_slice name, const key_header *header, mlkv_slice rest,
     if (result == MLKV_E_CORRUPT)
         return error_set(result, "tensor '%s': %s", error_quote(name.data, name.size),
                          mlkv_error_detail());
+    if (result == MLKV_OK && header->beside > ret_form->rows)
+        result = error_set(MLKV_E_CORRUPT, "tensor '%s' has %llu rows, and %llu beside its chunks",
+                           error_quote(name.data, name.size), (unsigned long long)ret_form->rows,
+                           (unsigned long long)header->beside);
+    ret_form->beside = header->beside;
     if (result == MLKV_OK && header->count != ret_form->chunks)
         result = error_set(MLKV_E_CORRUPT, "tensor '%s' counts %llu chunks, its shape needs %llu",
                            error_quote(name.data, name.size), (unsigned long long)header->count,
@@ -43,6 +49,8 @@ int tensor_store(op *o, entry *self, const tensor_form *form)
     unsigned char bytes[TENSOR_DESCRIPTOR_SIZE_MAX];
     size_t size = tensor_form_write(form, bytes);
     self->header.count = form->chunks;
+    self->header.beside = form->beside;
+    self->header.rows_beside = form->beside != 0;
     return entry_store(o, self, slice_of(bytes, size), slice_of(NULL, 0));
 }
 
@@ -60,7 +68,7 @@ void tensor_describe(const tensor_form *form, mlkv_tensor_info *ret_info)
     mlkv_tensor_info info = {.size = ret_info->size,
                              .tensor = form->tensor,
                              .raw_bytes = form->raw_bytes,
-                             .stored_bytes = form->stored_bytes,
+                             .stored_bytes = form->stored_bytes + form->beside * form->row_bytes,
                              .rows = form->rows,
                              .row_bytes = form->row_bytes,
                              .chunk_rows = form->chunk_rows,

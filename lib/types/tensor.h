@@ -11,7 +11,7 @@
  *   2      1    flags: 1 contiguous: chunks that are blobs can be lent, see tensor_loan.c
  *   3      5    zero
  *   8      8    rows of a chunk; the last one may have fewer. 1 if the tensor has no bytes
- *   16     8    version: 1 at creation, + 1 with each put, write, add
+ *   16     8    version: 1 at creation, + 1 with each put, write, add; not with folding
  *   24     8    stored bytes: the sum of the T records' third field
  *   32     8 n  shape, one number a dimension
  *
@@ -20,6 +20,11 @@
  *   8      4    raw bytes
  *   12     4    stored bytes: the cell's size, for a blob with that of its B values; accounting
  *   16          cell of the raw bytes
+ *
+ * Rows that were changed by few stand beside their chunks until they are folded into them
+ * (tensor_rows.c, tensor_rows_fold.c): P records, key id(8) chunk(8) row in the chunk(8), value the row's
+ * bytes, which count in place of those in the chunk. The K record says how many there are
+ * (types/layout.h), and a Q record names the key.
  *
  * A tensor without bytes (some dimension is 0) has no T records. The product of all dimensions that
  * are not 0, times the dtype's size, is below 2^62. A row is at most TENSOR_ROW_BYTES_MAX.
@@ -43,6 +48,12 @@ enum {
     TENSOR_INLINE_CHUNK_MAX = 1 << 20,
     /* The same for all chunks of one call: a batch of this size is still held in memory gladly. */
     TENSOR_INLINE_TOTAL_MAX = 64 << 20,
+    /* A row beside its chunk takes this much more than its bytes: key, seal, LMDB's and the frame's. */
+    TENSOR_ROW_OVERHEAD = 64,
+    TENSOR_ROW_BESIDE_MAX = 64 << 10, /* a larger one gains nothing from not being in its chunk */
+    TENSOR_ROW_BESIDE_PART =
+        4, /* no more stand beside a chunk than this part of its bytes, about */
+    TENSOR_ROW_BESIDE_CHUNK_MIN = 4 << 10, /* a smaller chunk is written as fast as looked for */
 };
 #define TENSOR_ROW_BYTES_MAX ((uint64_t)0xf0000000) /* so that a chunk's size fits 32 bits */
 
@@ -50,7 +61,8 @@ enum {
 typedef struct {
     mlkv_tensor tensor; /* unused dimensions are 0 */
     uint64_t version;
-    uint64_t stored_bytes;
+    uint64_t stored_bytes; /* of the chunks */
+    uint64_t beside;       /* rows beside them; 0: nobody need look for any */
     uint64_t chunk_rows;
     uint64_t rows, row_bytes, raw_bytes; /* derived */
     uint64_t chunks;                     /* derived */
@@ -58,13 +70,13 @@ typedef struct {
 } tensor_form;
 
 /* --- tensor_form.c --- */
-/* From a caller's tensor: MLKV_E_ARGUMENT (dtype, dimensions), MLKV_E_SIZE (too large). version and
- * stored_bytes are 0. contiguous: a chunk is made larger until it has whole pages. */
+/* From a caller's tensor: MLKV_E_ARGUMENT (dtype, dimensions), MLKV_E_SIZE (too large). version,
+ * stored_bytes and beside are 0. contiguous: a chunk is made larger until it has whole pages. */
 int tensor_form_make(const mlkv_tensor *tensor, size_t chunk_bytes, bool contiguous,
                      tensor_form *ret_form);
 /* The size of a chunk if nothing is said of it. */
 size_t tensor_chunk_default(bool contiguous);
-/* From stored bytes: MLKV_E_CORRUPT names what is wrong. */
+/* From stored bytes: MLKV_E_CORRUPT names what is wrong. beside, of which they say nothing, is 0. */
 int tensor_form_read(mlkv_slice descriptor, tensor_form *ret_form);
 size_t tensor_form_write(const tensor_form *form,
                          unsigned char ret_bytes[TENSOR_DESCRIPTOR_SIZE_MAX]);
@@ -98,10 +110,12 @@ typedef struct {
     uint64_t checksum;
     uint32_t raw_size;
     uint32_t stored_size;
+    /* Not stored with them, and 0 until rows_note: the rows beside the chunk, how many and a checksum. */
+    uint64_t beside, beside_checksum;
 } chunk_head;
 
-/* Scratch of this thread, freed at its end: [0] takes T values, [1] decoded chunks. NULL: out of
- * memory. */
+/* Scratch of this thread, freed at its end: [0] takes T values, [1] decoded chunks, [2] rows. NULL:
+ * out of memory. */
 mlkv_buffer *chunk_scratch(void);
 /* Gives memory back if it has grown beyond what is worth keeping. */
 void chunk_scratch_trim(void);
@@ -114,13 +128,16 @@ int chunk_named(int result, uint64_t chunk);
 /* Splits and checks a T value. */
 int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice value,
                 chunk_head *ret_head, mlkv_slice *ret_cell);
-/* Raw bytes [offset, offset + size) of a chunk into `to`; compared with the checksum if that is all
- * of it. */
+/* The same of a chunk that is to be compared: with what stands beside it. */
+int chunk_note(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value,
+               chunk_head *ret_head, mlkv_slice *ret_cell);
+/* Bytes [offset, offset + size), which are whole rows, of a chunk and what stands beside it into `to`;
+ * compared with the checksum if that is all of it, when *ret_head is as of chunk_note. */
 int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
                size_t size, void *to, chunk_head *ret_head);
-/* MLKV_E_CORRUPT unless these are the chunk's raw bytes. */
+/* MLKV_E_CORRUPT unless these are the chunk's own raw bytes, without what stands beside it. */
 int chunk_check(const chunk_head *head, uint64_t id, uint64_t chunk, const void *raw);
-/* All raw bytes of a chunk whose cell cannot be borrowed, into *buffer, compared with the checksum. */
+/* All raw bytes, without what stands beside it, of a chunk whose cell cannot be borrowed, into *buffer, compared with the checksum. */
 int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
                  mlkv_buffer *buffer);
 /* Whether a part of it is had by decoding all of it: it is compressed, and no larger than a piece of a
@@ -143,8 +160,9 @@ typedef struct {
 } chunk_loan;
 int chunk_borrow(const op *o, const packed_chunk *self, chunk_loan *ret_loan);
 void chunk_return(const op *o, const chunk_loan *loan);
-/* In a rule that puts the chunk anew: its raw bytes in this thread's scratch, decoded only if they
- * are needed (else *ret_raw may be NULL); what its cell refers to is let go of. */
+/* In a rule that puts the chunk anew: its bytes in this thread's scratch, decoded only if they are
+ * needed (else *ret_raw may be NULL); what its cell refers to is let go of, and the rows beside it are
+ * deleted. The form follows by chunk_forget. */
 int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool needed,
                chunk_head *ret_head, const unsigned char **ret_raw);
 /* Puts a chunk that is stored raw: `size` bytes are to be written at *ret_raw before the next op_
@@ -152,11 +170,12 @@ int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool
 int chunk_reserve_raw(op *o, uint64_t id, uint64_t chunk, size_t size, unsigned char **ret_raw);
 uint32_t chunk_finish_raw(unsigned char *raw, size_t size);
 void chunk_write_head(const chunk_head *head, unsigned char ret_bytes[TENSOR_CHUNK_HEAD_SIZE]);
-/* form->stored_bytes without that of a chunk. */
+/* The form without what a chunk, and the rows that were beside it, took. */
 static inline void chunk_forget(tensor_form *form, const chunk_head *head)
 {
     form->stored_bytes -=
         head->stored_size < form->stored_bytes ? head->stored_size : form->stored_bytes;
+    form->beside -= head->beside < form->beside ? head->beside : form->beside;
 }
 /* Whether a put of the same bytes may leave it as it is stored: as it is, a contiguous tensor must be lent. */
 static inline bool chunk_is_settled(const tensor_form *form, mlkv_slice cell)
@@ -165,8 +184,39 @@ static inline bool chunk_is_settled(const tensor_form *form, mlkv_slice cell)
 }
 static inline bool chunk_head_same(const chunk_head *a, const chunk_head *b)
 {
-    return a->checksum == b->checksum && a->raw_size == b->raw_size;
+    return a->checksum == b->checksum && a->raw_size == b->raw_size &&
+           a->beside_checksum == b->beside_checksum;
 }
+
+/* --- tensor_rows.c: rows that stand beside their chunks --- */
+/* Where to look for rows: of life `id`, as the form says. */
+typedef struct {
+    op *o;
+    const tensor_form *form;
+    uint64_t id, chunk;
+} rows_at;
+
+enum { ROWS_FEW = 8 }; /* are looked up one by one */
+/* A row of the chunk, by its number in it: borrowed until the next op_ call. 0; MLKV_ABSENT: it is in
+ * the chunk; MLKV_E_CORRUPT. */
+int rows_get(const rows_at *at, uint64_t row, mlkv_slice *ret_bytes);
+/* Calls `visit` with each row from `first` on, in their order; what it says other than 0 ends it, and
+ * MLKV_ABSENT is no more than that. The record key is borrowed. */
+typedef int (*rows_visit)(op *o, void *context, mlkv_slice key, uint64_t row,
+                          const unsigned char *bytes);
+int rows_each(const rows_at *at, uint64_t first, rows_visit visit, void *context);
+/* Copies those of rows [first, first + count) over the chunk's, which are at `to`. *ret_found (NULL:
+ * not wanted): how many. */
+int rows_lay(const rows_at *at, uint64_t first, uint64_t count, unsigned char *to,
+             uint64_t *ret_found);
+/* All of a chunk: says in *head what they are, lays them over its bytes (NULL: not wanted), and deletes
+ * their records if `remove`. */
+int rows_note(const rows_at *at, unsigned char *to, bool remove, chunk_head *head);
+/* What a P record says. MLKV_E_CORRUPT. */
+int rows_split(const tensor_form *form, mlkv_slice key, mlkv_slice value, uint64_t *ret_chunk,
+               uint64_t *ret_row);
+/* Whether so many rows of this chunk may stand beside it. */
+bool rows_may_stand(const tensor_form *form, uint64_t chunk, uint64_t count);
 
 /* --- tensor_group.c: many chunks, read by several threads --- */
 struct plan_entry;
@@ -229,10 +279,10 @@ bool prepared_as_blobs(const tensor_form *form, uint64_t total_bytes);
 int prepared_move(prepared_chunks *self, size_t first, size_t n, prepared_chunks *to);
 /* Whether its chunks are large enough to be blobs, which copies share, however few there are. */
 bool prepared_shareable(const tensor_form *form);
-/* Takes the items out for which drop[chunk - first] is set. */
-void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, uint64_t first);
-/* In the rule: puts all of them as chunks of life `id`. replace: chunks stand there, whose cells
- * are released. Keeps form->stored_bytes right. */
+/* Takes the items out for which drop[chunk - *first] is set; first NULL: drop[place of the item]. */
+void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, const uint64_t *first);
+/* In the rule: puts all of them as chunks of life `id`. replace: chunks stand there, whose cells are
+ * released, and the rows beside them deleted. Keeps form->stored_bytes and form->beside right. */
 int prepared_put(op *o, prepared_chunks *self, tensor_form *form, uint64_t id, bool replace);
 /* Frees; blobs that no committed operation adopted are deleted. */
 void prepared_done(mlkv *view, prepared_chunks *self);
@@ -311,11 +361,30 @@ uint64_t change_next(const tensor_change *change, const tensor_form *form, uint6
                      uint64_t end);
 /* Whether the chunk's new bytes depend on its old ones. */
 bool change_needs_old(const tensor_change *change, const tensor_form *form, uint64_t chunk);
+/* row = data, or row += alpha * data: of a change of such a kind. */
+void change_row(const tensor_change *change, const tensor_form *form, unsigned char *row,
+                const unsigned char *data);
 /* The chunk's new raw bytes. old may be NULL if it is not needed. */
 void change_apply(const tensor_change *change, const tensor_form *form, uint64_t chunk,
                   const unsigned char *old, unsigned char *restrict to);
+/* What of a chunk a change of a range touches. */
+typedef struct {
+    size_t offset, size;       /* in the chunk's raw bytes */
+    const unsigned char *data; /* size bytes */
+} change_part;
+change_part change_part_of(const tensor_change *change, const tensor_form *form, uint64_t chunk);
 /* Does it, in whichever way. */
 int change_run(mlkv *view, tensor_change *change);
 int change_run_large(mlkv *view, tensor_change *change);
+
+/* --- tensor_change_rows.c: the few rows of a chunk, put beside it --- */
+/* Whether what the change touches of the chunk is to be put so, by its number alone. */
+bool change_is_few(const tensor_change *change, const tensor_form *form, uint64_t chunk);
+/* Whether by now too much stands beside the chunk, which had better be written whole. Looks now and
+ * then. */
+int change_find_full(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool *ret_full);
+/* Puts the new bytes of the rows, and counts in form->beside those that did not stand there. */
+int change_put_rows(op *o, const tensor_change *change, tensor_form *form, uint64_t id,
+                    uint64_t chunk);
 
 #endif

@@ -87,6 +87,7 @@ static int grow(const appending *self, const tensor_form *form, tensor_form *ret
         tensor_form_make(&tensor, (size_t)chunk_bytes_of(form), form->contiguous, ret_form);
     ret_form->version = form->version;
     ret_form->stored_bytes = form->stored_bytes;
+    ret_form->beside = form->beside;
     return result;
 }
 
@@ -201,9 +202,10 @@ static int encode(mlkv *view, appending *self)
         size_t n = 0, bytes = 0;
         for (; chunk < self->after.chunks && n < GROUP_CHUNKS && bytes < GROUP_BYTES; chunk++) {
             raws[n] = raw_of(self, chunk);
-            items[n] = (prepared_chunk){
-                .chunk = chunk,
-                .head = {hash_checksum(raws[n].data, raws[n].size, 0), (uint32_t)raws[n].size, 0}};
+            items[n] =
+                (prepared_chunk){.chunk = chunk,
+                                 .head = {.checksum = hash_checksum(raws[n].data, raws[n].size, 0),
+                                          .raw_size = (uint32_t)raws[n].size}};
             bytes += raws[n++].size;
         }
         result = prepared_add(view, &self->prepared, &self->after, items, raws, n, as_blobs);
@@ -214,15 +216,15 @@ static int encode(mlkv *view, appending *self)
 }
 
 /* Lets go of the last chunk, which is put anew; again is set if it is another one by now. */
-static int take_tail(op *o, appending *self, tensor_form *after)
+static int take_tail(op *o, appending *self, const tensor_form *before, tensor_form *after)
 {
     size_t tail;
     chunk_head head;
     const unsigned char *unused;
-    uint64_t chunk = first_chunk(&self->before, after, &tail);
+    uint64_t chunk = first_chunk(before, after, &tail);
     if (tail == 0)
         return MLKV_OK;
-    int result = chunk_take(o, &self->before, self->id, chunk, false, &head, &unused);
+    int result = chunk_take(o, before, self->id, chunk, false, &head, &unused);
     if (result == MLKV_OK) {
         self->again = !chunk_head_same(&head, &self->noted);
         chunk_forget(after, &head);
@@ -243,7 +245,7 @@ static int put_rule(op *o, void *context)
         return result;
     self->again = found.header.id != self->id || !tensor_form_same(&before, &self->before);
     if (!self->again)
-        result = take_tail(o, self, &after);
+        result = take_tail(o, self, &before, &after);
     if (result != MLKV_OK)
         return result;
     if (self->again)

@@ -1,8 +1,9 @@
 /* tensor_change.c - rows written over, t += alpha * delta, t *= factor: the path of a parameter
  * server. The rows are a range, or those of a plan (tensor_scatter.c).
  *
- * Under the writer lock, in one rule: read each chunk that is touched, compute the new bytes
- * straight into the record being put, checksum them. Nothing is compressed: numbers that just
+ * Under the writer lock, in one rule: of a chunk of which a few rows are touched, these are put beside
+ * it (tensor_change_rows.c). Of any other: read it, compute the new bytes straight into the record
+ * being put, checksum them. Nothing is compressed: numbers that just
  * changed hardly shrink, at 0.5 GB/s, under a lock for which all other writers wait; and most such
  * records are replaced again before the applier takes them. The next whole put compresses.
  *
@@ -81,35 +82,29 @@ uint64_t change_next(const tensor_change *change, const tensor_form *form, uint6
     return found == change->plan->n ? end : change->plan->entries[found].row / form->chunk_rows;
 }
 
-/* What of a chunk a change of a range touches. */
-typedef struct {
-    size_t offset, size;       /* in the chunk's raw bytes */
-    const unsigned char *data; /* size bytes */
-} part;
-
-static part part_of(const tensor_change *change, const tensor_form *form, uint64_t chunk)
+change_part change_part_of(const tensor_change *change, const tensor_form *form, uint64_t chunk)
 {
     uint64_t start = chunk * form->chunk_rows,
              end = start + tensor_chunk_size(form, chunk) / form->row_bytes;
     uint64_t from = start > change->first ? start : change->first;
     uint64_t to = end < change->first + change->count ? end : change->first + change->count;
-    return (part){.offset = (size_t)((from - start) * form->row_bytes),
-                  .size = (size_t)((to - from) * form->row_bytes),
-                  .data = change->data == NULL
-                              ? NULL
-                              : change->data + (from - change->first) * form->row_bytes};
+    return (change_part){.offset = (size_t)((from - start) * form->row_bytes),
+                         .size = (size_t)((to - from) * form->row_bytes),
+                         .data = change->data == NULL
+                                     ? NULL
+                                     : change->data + (from - change->first) * form->row_bytes};
 }
 
 bool change_needs_old(const tensor_change *change, const tensor_form *form, uint64_t chunk)
 {
     return change->kind != CHANGE_WRITE || change->plan != NULL ||
-           part_of(change, form, chunk).size != tensor_chunk_size(form, chunk);
+           change_part_of(change, form, chunk).size != tensor_chunk_size(form, chunk);
 }
 
 static void apply_range(const tensor_change *change, const tensor_form *form, uint64_t chunk,
                         const unsigned char *old, unsigned char *restrict to)
 {
-    part touched = part_of(change, form, chunk);
+    change_part touched = change_part_of(change, form, chunk);
     size_t chunk_size = tensor_chunk_size(form, chunk), end = touched.offset + touched.size;
     size_t elements = touched.size / mlkv_dtype_size((mlkv_dtype)form->tensor.dtype);
     if (touched.size != chunk_size) {
@@ -143,6 +138,15 @@ static void add_row(const tensor_change *change, const tensor_form *form, unsign
     }
 }
 
+void change_row(const tensor_change *change, const tensor_form *form, unsigned char *row,
+                const unsigned char *data)
+{
+    if (change->kind == CHANGE_ADD)
+        add_row(change, form, row, data);
+    else
+        memcpy(row, data, (size_t)form->row_bytes);
+}
+
 static void apply_plan(const tensor_change *change, const tensor_form *form, uint64_t chunk,
                        const unsigned char *old, unsigned char *restrict to)
 {
@@ -152,11 +156,7 @@ static void apply_plan(const tensor_change *change, const tensor_form *form, uin
     memcpy(to, old, tensor_chunk_size(form, chunk));
     for (size_t i = plan_find(plan, first); i < plan->n && plan->entries[i].row < end; i++) {
         unsigned char *row = to + (plan->entries[i].row - first) * row_bytes;
-        const unsigned char *data = change->data + plan->entries[i].at * row_bytes;
-        if (change->kind == CHANGE_ADD)
-            add_row(change, form, row, data);
-        else
-            memcpy(row, data, row_bytes);
+        change_row(change, form, row, change->data + plan->entries[i].at * row_bytes);
     }
 }
 
@@ -169,6 +169,7 @@ void change_apply(const tensor_change *change, const tensor_form *form, uint64_t
         apply_range(change, form, chunk, old, to);
 }
 
+/* Writes the chunk whole. */
 static int change_chunk(op *o, const tensor_change *change, tensor_form *form, uint64_t id,
                         uint64_t chunk)
 {
@@ -187,18 +188,45 @@ static int change_chunk(op *o, const tensor_change *change, tensor_form *form, u
     return MLKV_OK;
 }
 
-/* Whether the chunks in [first, end) that it touches are too much for one operation. */
+/* What of the change is put beside the chunk, or whole. */
+static int change_some(op *o, const tensor_change *change, tensor_form *form, uint64_t id,
+                       uint64_t chunk, bool *beside)
+{
+    bool full = false;
+    int result = MLKV_OK;
+    if (!change_is_few(change, form, chunk))
+        return change_chunk(o, change, form, id, chunk);
+    if (tensor_chunk_size(form, chunk) <= TENSOR_INLINE_CHUNK_MAX)
+        result = change_find_full(o, form, id, chunk, &full);
+    if (result != MLKV_OK)
+        return result;
+    if (full)
+        return change_chunk(o, change, form, id, chunk);
+    *beside = true;
+    return change_put_rows(o, change, form, id, chunk);
+}
+
+/* Whether what it touches of the chunks in [first, end) is too much for one operation. */
 static bool is_large(const tensor_change *change, const tensor_form *form, uint64_t first,
                      uint64_t end)
 {
-    uint64_t chunk_size = form->chunk_rows * form->row_bytes, bytes = 0;
-    if (first == end || chunk_size > TENSOR_INLINE_CHUNK_MAX)
-        return first != end;
-    if (change->plan == NULL)
-        return (end - first) * chunk_size > TENSOR_INLINE_TOTAL_MAX;
+    uint64_t chunk_size = form->chunk_rows * form->row_bytes, bytes = change->size;
+    if (change->plan == NULL) { /* all chunks between the first and the last are written whole */
+        uint64_t whole = end - first;
+        if (whole != 0 && change_is_few(change, form, end - 1))
+            whole--;
+        if (end - first > 1 && change_is_few(change, form, first))
+            whole--;
+        return whole != 0 && (chunk_size > TENSOR_INLINE_CHUNK_MAX ||
+                              whole * chunk_size > TENSOR_INLINE_TOTAL_MAX);
+    }
     for (uint64_t chunk = first; chunk < end && bytes <= TENSOR_INLINE_TOTAL_MAX;
-         chunk = change_next(change, form, chunk + 1, end))
-        bytes += chunk_size;
+         chunk = change_next(change, form, chunk + 1, end)) {
+        bool few = change_is_few(change, form, chunk);
+        if (!few && chunk_size > TENSOR_INLINE_CHUNK_MAX)
+            return true;
+        bytes += few ? 0 : chunk_size;
+    }
     return bytes > TENSOR_INLINE_TOTAL_MAX;
 }
 
@@ -208,6 +236,7 @@ static int change_rule(op *o, void *context)
     entry found;
     tensor_form form;
     uint64_t chunk, end;
+    bool beside = false;
     change->large = false;
     int result = change_open(o, change, &found, &form);
     if (result != MLKV_OK)
@@ -218,7 +247,9 @@ static int change_rule(op *o, void *context)
         return MLKV_ABSENT;
     form.version++;
     for (; chunk < end && result == MLKV_OK; chunk = change_next(change, &form, chunk + 1, end))
-        result = change_chunk(o, change, &form, found.header.id, chunk);
+        result = change_some(o, change, &form, found.header.id, chunk, &beside);
+    if (beside)
+        found.header.beside_ms = op_now_ms(o);
     return result != MLKV_OK ? result : tensor_store(o, &found, &form);
 }
 

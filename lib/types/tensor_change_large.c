@@ -114,7 +114,9 @@ static int compute(mlkv *view, changing *self, mlkv_buffer *bytes, prepared_chun
         return error_set_memory("a tensor's chunk");
     change_apply(self->change, &self->form, self->chunk, self->old.data, to);
     *ret_item =
-        (prepared_chunk){self->chunk, self->noted, {hash_checksum(to, size, 0), (uint32_t)size, 0}};
+        (prepared_chunk){self->chunk,
+                         self->noted,
+                         {.checksum = hash_checksum(to, size, 0), .raw_size = (uint32_t)size}};
     return MLKV_OK;
 }
 
@@ -173,7 +175,7 @@ static int put_rule(op *o, void *context)
         chunk_head head;
         mlkv_slice cell;
         prepared_chunk *item = &self->prepared.items[i];
-        result = chunk_get(o, &form, self->id, item->chunk, scratch, &head, &cell);
+        result = chunk_note(o, &form, self->id, item->chunk, scratch, &head, &cell);
         if (result == MLKV_OK && !chunk_head_same(&head, &item->noted)) {
             self->todo[item->chunk - self->first] = true;
             self->again = true;
@@ -197,7 +199,7 @@ static int attempt(mlkv *view, changing *self, bool *ret_again)
         result = op_write(view, put_rule, self);
     bool again = self->again && result == MLKV_ABSENT;
     if (again)
-        prepared_drop(view, &self->prepared, self->todo, self->first);
+        prepared_drop(view, &self->prepared, self->todo, &self->first);
     *ret_again = again || (self->moved && result == MLKV_OK);
     return result;
 }

@@ -1,15 +1,17 @@
 /* tensor_chunk.c - T records: their bytes, reading a part of a chunk, and the scratch memory that
  * reading needs.
  *
+ * What stands beside a chunk (tensor_rows.c) is laid over it here, for whoever reads it.
+ *
  * Bytes owned: the head of a T value (tensor.h has its table); the cell behind it is codec's.
  *
  * Invariants:
  *  1. The head's raw size is what the form says of that chunk.
- *  2. The checksum is that of all raw bytes, however they are stored. It is looked at whenever a
+ *  2. The checksum is that of the chunk's own raw bytes, however they are stored. It is looked at whenever a
  *     whole chunk is read; a part is covered by the checksums of store, journal and blob pieces.
  *  3. What is kept decoded (op_kept_get) is all of a chunk, compared with its checksum.
  *
- * State: two buffers a thread, made at its first use and freed at its end, so that the steady state
+ * State: three buffers a thread, made at its first use and freed at its end, so that the steady state
  * does not allocate. Locks: none.
  */
 #include "types/tensor.h"
@@ -24,11 +26,12 @@
 
 _Static_assert(TENSOR_CHUNK_HEAD_SIZE == 8 + 4 + 4, "the T value's head");
 
+enum { SCRATCH_BUFFERS = 3 };
 enum { SCRATCH_KEPT_MAX = 4 << 20 }; /* a thread keeps at most this much in each of its buffers */
 enum { RAW_AT = TENSOR_CHUNK_HEAD_SIZE + 1 }; /* of a chunk stored raw: behind the cell's kind */
 
 typedef struct {
-    mlkv_buffer buffers[2];
+    mlkv_buffer buffers[SCRATCH_BUFFERS];
 } scratch;
 
 static pthread_key_t scratch_key;
@@ -38,8 +41,8 @@ static bool scratch_usable;
 static void scratch_free(void *memory)
 {
     scratch *self = memory;
-    mlkv_buffer_free(&self->buffers[0]);
-    mlkv_buffer_free(&self->buffers[1]);
+    for (int i = 0; i < SCRATCH_BUFFERS; i++)
+        mlkv_buffer_free(&self->buffers[i]);
     free(self);
 }
 
@@ -67,7 +70,7 @@ mlkv_buffer *chunk_scratch(void)
 void chunk_scratch_trim(void)
 {
     scratch *self = scratch_usable ? pthread_getspecific(scratch_key) : NULL;
-    for (int i = 0; self != NULL && i < 2; i++) {
+    for (int i = 0; self != NULL && i < SCRATCH_BUFFERS; i++) {
         if (self->buffers[i].capacity > SCRATCH_KEPT_MAX)
             mlkv_buffer_free(&self->buffers[i]);
     }
@@ -92,7 +95,9 @@ int chunk_split(const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_slice
     const unsigned char *bytes = value.data;
     if (value.size <= TENSOR_CHUNK_HEAD_SIZE)
         return corrupt(id, chunk, "has a record that is too short");
-    chunk_head head = {load_le64(bytes), load_le32(bytes + 8), load_le32(bytes + 12)};
+    chunk_head head = {.checksum = load_le64(bytes),
+                       .raw_size = load_le32(bytes + 8),
+                       .stored_size = load_le32(bytes + 12)};
     mlkv_slice cell = slice_of(bytes + TENSOR_CHUNK_HEAD_SIZE, value.size - TENSOR_CHUNK_HEAD_SIZE);
     if (chunk >= form->chunks || head.raw_size != tensor_chunk_size(form, chunk))
         return corrupt(id, chunk, "has a size that does not fit the shape");
@@ -201,9 +206,17 @@ int chunk_copy(const op *o, const packed_chunk *self, const blob_part *parts, si
     return MLKV_OK;
 }
 
-/* Of many chunks: tensor_group.c. */
-int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
-               size_t size, void *to, chunk_head *ret_head)
+int chunk_note(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, mlkv_buffer *value,
+               chunk_head *ret_head, mlkv_slice *ret_cell)
+{
+    int result = chunk_get(o, form, id, chunk, value, ret_head, ret_cell);
+    return result != MLKV_OK ? result
+                             : rows_note(&(rows_at){o, form, id, chunk}, NULL, false, ret_head);
+}
+
+/* The chunk's own bytes. Of many chunks: tensor_group.c. */
+static int read_base(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
+                     size_t size, void *to, chunk_head *ret_head)
 {
     mlkv_slice cell, raw;
     mlkv_buffer *buffers = chunk_scratch();
@@ -222,6 +235,25 @@ int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint
     if (result == MLKV_OK && size == ret_head->raw_size)
         result = chunk_check(ret_head, id, chunk, to);
     return result;
+}
+
+int chunk_read(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, uint64_t offset,
+               size_t size, void *to, chunk_head *ret_head)
+{
+    const rows_at at = {o, form, id, chunk};
+    if (form->beside == 0)
+        return read_base(o, form, id, chunk, offset, size, to, ret_head);
+    uint64_t first = offset / form->row_bytes, count = size / form->row_bytes, found = 0;
+    bool whole = size == tensor_chunk_size(form, chunk);
+    if (!whole && count <= ROWS_FEW) {
+        int looked = rows_lay(&at, first, count, to, &found);
+        if (looked != MLKV_OK || found == count)
+            return looked;
+    }
+    int result = read_base(o, form, id, chunk, offset, size, to, ret_head);
+    if (result != MLKV_OK)
+        return result;
+    return whole ? rows_note(&at, to, false, ret_head) : rows_lay(&at, first, count, to, NULL);
 }
 
 int chunk_decode(op *o, const chunk_head *head, uint64_t id, uint64_t chunk, mlkv_slice cell,
@@ -250,7 +282,11 @@ int chunk_take(op *o, const tensor_form *form, uint64_t id, uint64_t chunk, bool
             result = op_cell_release(o, cell);
     }
     *ret_raw = raw.data;
-    return result;
+    if (result != MLKV_OK || form->beside == 0)
+        return result;
+    /* raw is in one of the buffers, which are ours to write to */
+    unsigned char *to = needed ? (unsigned char *)(uintptr_t)raw.data : NULL;
+    return rows_note(&(rows_at){o, form, id, chunk}, to, true, ret_head);
 }
 
 int chunk_reserve_raw(op *o, uint64_t id, uint64_t chunk, size_t size, unsigned char **ret_raw)
@@ -266,8 +302,9 @@ int chunk_reserve_raw(op *o, uint64_t id, uint64_t chunk, size_t size, unsigned 
 
 uint32_t chunk_finish_raw(unsigned char *raw, size_t size)
 {
-    chunk_head head = {hash_checksum(raw, size, 0), (uint32_t)size,
-                       (uint32_t)(RAW_AT - TENSOR_CHUNK_HEAD_SIZE + size)};
+    chunk_head head = {.checksum = hash_checksum(raw, size, 0),
+                       .raw_size = (uint32_t)size,
+                       .stored_size = (uint32_t)(RAW_AT - TENSOR_CHUNK_HEAD_SIZE + size)};
     chunk_write_head(&head, raw - RAW_AT);
     raw[-1] = CELL_RAW;
     return head.stored_size;

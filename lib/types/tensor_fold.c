@@ -1,4 +1,5 @@
-/* tensor_fold.c - chunks of a contiguous tensor that changes have put into records become blobs again, which can be lent.
+/* tensor_fold.c - chunks of a contiguous tensor that changes have put into records, or beside which rows stand (tensor_rows.c),
+ * become blobs again, which can be lent.
  *
  * The way, for up to GROUP_BYTES of chunks at a time: read them; outside the lock write them as
  * blobs; then, in one rule: each of them still stands there with the head that it had, so put all.
@@ -11,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/hash.h"
 
 enum { GROUP_BYTES = 16 << 20, GROUP_CHUNKS = 256 };
 
@@ -35,14 +37,15 @@ static int open_same(op *o, folding *self, entry *ret_entry, tensor_form *ret_fo
 
 static int read_chunk(op *o, folding *self, const tensor_form *form, uint64_t id, uint64_t chunk)
 {
-    chunk_head head;
+    chunk_head head, after;
     size_t size = tensor_chunk_size(form, chunk);
     void *to = buffer_extend(&self->raw, size);
     int result = to == NULL ? error_set_memory("a tensor's chunk")
                             : chunk_read(o, form, id, chunk, 0, size, to, &head);
-    if (result == MLKV_OK)
-        self->items[self->count++] =
-            (prepared_chunk){chunk, head, {head.checksum, head.raw_size, 0}};
+    if (result != MLKV_OK)
+        return result;
+    after = (chunk_head){.checksum = hash_checksum(to, size, 0), .raw_size = head.raw_size};
+    self->items[self->count++] = (prepared_chunk){chunk, head, after};
     return result;
 }
 
@@ -62,8 +65,8 @@ static int read_rule(op *o, void *context)
          chunk++) {
         chunk_head head;
         mlkv_slice cell;
-        result = chunk_get(o, &form, found.header.id, chunk, scratch, &head, &cell);
-        if (result == MLKV_OK && !chunk_is_settled(&form, cell))
+        result = chunk_note(o, &form, found.header.id, chunk, scratch, &head, &cell);
+        if (result == MLKV_OK && (!chunk_is_settled(&form, cell) || head.beside != 0))
             result = read_chunk(o, self, &form, found.header.id, chunk);
     }
     if (result == MLKV_OK) {
@@ -84,9 +87,9 @@ static int put_rule(op *o, void *context)
         const prepared_chunk *item = &self->prepared.items[i];
         chunk_head head;
         mlkv_slice cell;
-        result = chunk_get(o, &form, self->id, item->chunk, scratch, &head, &cell);
-        if (result == MLKV_OK &&
-            (chunk_is_settled(&form, cell) || !chunk_head_same(&head, &item->noted)))
+        result = chunk_note(o, &form, self->id, item->chunk, scratch, &head, &cell);
+        if (result == MLKV_OK && ((chunk_is_settled(&form, cell) && head.beside == 0) ||
+                                  !chunk_head_same(&head, &item->noted)))
             return MLKV_ABSENT;
     }
     if (result == MLKV_OK)

@@ -6,6 +6,9 @@
  * copied; any other is decoded once, by several threads if there are many: as much of it as a few rows
  * need, or all of it, to be kept for the next who wants rows of it (chunk_copy).
  *
+ * Rows that stand beside their chunks (tensor_rows.c) are laid over what was copied; if all that is
+ * wanted of a chunk stands there, it is not touched.
+ *
  * All rows are of one state, as those of a read (tensor_pass): a change of the tensor by others makes
  * the whole gathering begin anew, at last with the writers held back.
  *
@@ -40,6 +43,8 @@ typedef struct {
     bool grouped;
     chunk_group group; /* chunks that have to be decoded; it refers to the plan */
     tensor_form form;  /* what its tasks know of the tensor */
+    size_t laid,
+        gathered; /* entries of the plan: up to where rows beside were laid, chunks copied */
 } gathering;
 
 static void copy_rows(const gathering *self, const tensor_form *form, const plan_entry *entries,
@@ -131,16 +136,81 @@ static int gather_chunk(op *o, gathering *self, uint64_t chunk, const plan_entry
                : result;
 }
 
+/* Rows beside a chunk, looked for by a scan. */
+typedef struct {
+    const gathering *self;
+    size_t end; /* entries of the plan */
+    uint64_t chunk_first;
+} overlaying;
+
+static int overlay(op *o, void *context, mlkv_slice key, uint64_t row, const unsigned char *bytes)
+{
+    const overlaying *all = context;
+    const gathering *self = all->self;
+    const plan_entry *entries = self->plan.entries;
+    size_t row_bytes = (size_t)self->form.row_bytes;
+    uint64_t wanted = all->chunk_first + row;
+    (void)o;
+    (void)key;
+    for (size_t i = plan_find(&self->plan, wanted); i < all->end && entries[i].row == wanted; i++)
+        memcpy(self->data + entries[i].at * row_bytes, bytes, row_bytes);
+    return MLKV_OK;
+}
+
+/* Of entries [first, end), which are of one chunk, those that stand beside it. *ret_all: every one is known
+ * to. */
+static int lay_over(op *o, const gathering *self, size_t first, size_t end, bool *ret_all)
+{
+    const plan_entry *entries = self->plan.entries;
+    size_t found = 0, row_bytes = (size_t)self->form.row_bytes;
+    const rows_at at = {o, &self->form, self->pass.id, entries[first].row / self->form.chunk_rows};
+    uint64_t chunk_first = at.chunk * self->form.chunk_rows;
+    overlaying all = {self, end, chunk_first};
+    mlkv_slice bytes;
+    *ret_all = false;
+    if (end - first > ROWS_FEW)
+        return rows_each(&at, entries[first].row - chunk_first, overlay, &all);
+    for (size_t i = first; i < end; i++) {
+        int result = rows_get(&at, entries[i].row - chunk_first, &bytes);
+        if (result < 0)
+            return result;
+        if (result == MLKV_OK)
+            memcpy(self->data + entries[i].at * row_bytes, bytes.data, row_bytes);
+        found += result == MLKV_OK;
+    }
+    *ret_all = found == end - first;
+    return MLKV_OK;
+}
+
+/* Copies what is still to be decoded, and lays over all that was gathered since the last time what
+ * stands beside the chunks. */
+static int finish(op *o, gathering *self)
+{
+    bool all;
+    size_t first = self->laid, end = first;
+    int result = group_run(&self->group, copy_ith, self);
+    for (; first < self->gathered && self->form.beside != 0 && result == MLKV_OK; first = end) {
+        uint64_t chunk = self->plan.entries[first].row / self->form.chunk_rows;
+        uint64_t chunk_end = (chunk + 1) * self->form.chunk_rows;
+        while (end < self->gathered && self->plan.entries[end].row < chunk_end)
+            end++;
+        result = lay_over(o, self, first, end, &all);
+    }
+    self->laid = self->gathered;
+    return result;
+}
+
 /* The plan of the batch in which place `at` is. */
-static int plan_batch(gathering *self, const tensor_form *form, uint64_t at)
+static int plan_batch(op *o, gathering *self, const tensor_form *form, uint64_t at)
 {
     size_t first = (size_t)at / BATCH_MAX * BATCH_MAX;
     size_t n = self->n - first < BATCH_MAX ? self->n - first : BATCH_MAX;
     int result = MLKV_OK;
     if (self->plan.n == 0 || self->plan.first != first) {
-        result = group_run(&self->group, copy_ith, self);
+        result = finish(o, self);
         if (result == MLKV_OK)
             result = plan_make(self->rows, first, n, &self->plan);
+        self->laid = self->gathered = 0;
     }
     return result != MLKV_OK ? result : plan_check_rows(self->pass.key, form, &self->plan);
 }
@@ -164,7 +234,14 @@ static int gather_next(op *o, gathering *self, const tensor_form *form, uint64_t
     if (end < self->plan.n)
         prefetch_chunk(o, self, form, entries[end].row);
     *at += end - first;
-    return gather_chunk(o, self, chunk, entries + first, end - first);
+    bool all = false;
+    int result = MLKV_OK;
+    if (form->beside != 0 && end - first <= ROWS_FEW) /* perhaps the chunk need not be touched */
+        result = lay_over(o, self, first, end, &all);
+    if (result == MLKV_OK && !all)
+        result = gather_chunk(o, self, chunk, entries + first, end - first);
+    self->gathered = end;
+    return result;
 }
 
 static int gather_step(op *o, tensor_pass *pass, const tensor_form *form)
@@ -175,9 +252,10 @@ static int gather_step(op *o, tensor_pass *pass, const tensor_form *form)
     self->grouped = group_pays(form, (self->n < form->chunks ? self->n : form->chunks) *
                                          form->chunk_rows * form->row_bytes);
     group_begin(&self->group);
+    self->laid = self->gathered = (size_t)at - self->plan.first;
     int result = plan_check_size(pass->key, form, self->n, self->size);
     while (at < self->n && bytes < pass->group_bytes && result == MLKV_OK) {
-        result = plan_batch(self, form, at);
+        result = plan_batch(o, self, form, at);
         if (result != MLKV_OK)
             break;
         if (form->raw_bytes == 0)
@@ -187,7 +265,7 @@ static int gather_step(op *o, tensor_pass *pass, const tensor_form *form)
         bytes += form->chunk_rows * form->row_bytes;
     }
     if (result == MLKV_OK)
-        result = group_run(&self->group, copy_ith, self);
+        result = finish(o, self);
     pass->reached = at;
     pass->done = at >= self->n;
     return result;

@@ -29,7 +29,7 @@ struct mlkv_loan {
 typedef struct {
     mlkv_slice key;
     tensor_form form;
-    bool changed;      /* the rule found chunks that are in records */
+    bool changed;      /* the rule found chunks that are in records, or rows beside them */
     mlkv_buffer cells; /* of all chunks */
     op_loan *held;
 } lending;
@@ -42,10 +42,10 @@ static int collect_cells(op *o, lending *self, uint64_t id)
     for (uint64_t chunk = 0; chunk < self->form.chunks && result == MLKV_OK; chunk++) {
         chunk_head head;
         mlkv_slice cell;
-        result = chunk_get(o, &self->form, id, chunk, scratch, &head, &cell);
+        result = chunk_note(o, &self->form, id, chunk, scratch, &head, &cell);
         if (result != MLKV_OK)
             break;
-        self->changed = !chunk_is_settled(&self->form, cell);
+        self->changed = !chunk_is_settled(&self->form, cell) || head.beside != 0;
         if (self->changed)
             return MLKV_ABSENT;
         result = buffer_append(&self->cells, cell.data, cell.size);

@@ -7,7 +7,7 @@
  * Invariants:
  *  1. items and values have the same count.
  *  2. After prepared_put every item's T record is that of the new bytes, what stood there before is
- *     released, and the form's stored_bytes is again the sum of all chunks'.
+ *     released with the rows beside it, and the form's stored_bytes is again the sum of all chunks'.
  *
  * How large a blob is when encoded is not told by its cell, so its B records are looked at once,
  * right after they were written: one scan for a whole group, whose ids follow each other.
@@ -135,11 +135,11 @@ int prepared_move(prepared_chunks *self, size_t first, size_t n, prepared_chunks
     return MLKV_OK;
 }
 
-void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, uint64_t first)
+void prepared_drop(mlkv *view, prepared_chunks *self, const bool *drop, const uint64_t *first)
 {
     size_t kept = 0;
     for (size_t i = 0; i < self->count; i++) {
-        if (drop[self->items[i].chunk - first]) {
+        if (drop[first == NULL ? i : self->items[i].chunk - *first]) {
             op_value_done(view, &self->values[i]);
             continue;
         }
@@ -154,10 +154,11 @@ static int release_old(op *o, tensor_form *form, uint64_t id, uint64_t chunk, ml
     chunk_head head;
     mlkv_slice cell;
     int result = chunk_get(o, form, id, chunk, scratch, &head, &cell);
+    if (result == MLKV_OK)
+        result = rows_note(&(rows_at){o, form, id, chunk}, NULL, true, &head);
     if (result != MLKV_OK)
         return result;
-    form->stored_bytes -=
-        head.stored_size < form->stored_bytes ? head.stored_size : form->stored_bytes;
+    chunk_forget(form, &head);
     return op_cell_release(o, cell);
 }
 

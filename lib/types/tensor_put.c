@@ -7,7 +7,8 @@
  *      ones, become blobs.
  *   3. In the rule: if the same form still stands there, and each chunk that was not encoded with
  *      the same checksum, put the encoded ones, version + 1. If not, mark the missing ones, put
- *      nothing, and begin again at 2. That nothing changed since 1 is seen from id and version.
+ *      nothing, and begin again at 2. That nothing changed since 1 is seen from id and version. A
+ *      chunk with rows beside it (tensor_rows.c) counts as changed.
  *      If another form stands there, or nothing, all chunks must have been encoded; the old life is
  *      left to the cleaner and a new one begins.
  * Each round encodes more chunks, so it ends at the latest when all are; after PUTTING_ROUNDS_MAX all are
@@ -57,7 +58,7 @@ static int note_rule(op *o, void *context)
     }
     for (uint64_t chunk = self->note_from; chunk < self->note_end && result == MLKV_OK; chunk++) {
         mlkv_slice cell;
-        result = chunk_get(o, &form, found.header.id, chunk, scratch, &self->noted[chunk], &cell);
+        result = chunk_note(o, &form, found.header.id, chunk, scratch, &self->noted[chunk], &cell);
         if (result == MLKV_OK && !chunk_is_settled(&form, cell))
             self->noted[chunk] = (chunk_head){0};
     }
@@ -133,7 +134,7 @@ static int find_wanted(op *o, tensor_putting *self, const tensor_form *form, con
         mlkv_slice cell;
         if (self->encoded[chunk])
             continue;
-        result = chunk_get(o, form, found->header.id, chunk, scratch, &head, &cell);
+        result = chunk_note(o, form, found->header.id, chunk, scratch, &head, &cell);
         if (result == MLKV_OK &&
             (!chunk_is_settled(form, cell) || !chunk_head_same(&head, &self->heads[chunk]))) {
             self->wanted[chunk] = true;

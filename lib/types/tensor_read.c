@@ -8,7 +8,8 @@
  * to other keys never disturb a long read.
  *
  * Chunks are decoded straight into the caller's memory, many at once by several threads
- * (tensor_group.c). State: one `reading` a call. Locks: none.
+ * (tensor_group.c); rows that stand beside them (tensor_rows.c) are laid over that. State: one `reading`
+ * a call. Locks: none.
  *
  * Memory is allocated between two passes, never in one: the allocator may be the caller's, and a rule
  * may run under the writer lock. So each state that a pass meets is compared with what was allocated;
@@ -100,9 +101,36 @@ static int read_chunk(op *o, reading *self, const tensor_form *form, bool groupe
                              : group_take(&self->group, o, self->pass.id, &part, &buffers[0]);
 }
 
+/* Of rows [from, end) those that stand beside their chunks, laid over what the group has read. */
+static int lay_over(op *o, const reading *self, const tensor_form *form, uint64_t from,
+                    uint64_t end)
+{
+    int result = MLKV_OK;
+    while (form->beside != 0 && from < end && result == MLKV_OK) {
+        uint64_t skip = from % form->chunk_rows, left = form->chunk_rows - skip;
+        uint64_t rows = left < end - from ? left : end - from;
+        const rows_at at = {o, form, self->pass.id, from / form->chunk_rows};
+        result =
+            rows_lay(&at, skip, rows, self->data + (from - self->first) * form->row_bytes, NULL);
+        from += rows;
+    }
+    return result;
+}
+
+/* Reads the group, which has rows [*from, row), and goes on behind it. */
+static int read_group(op *o, reading *self, const tensor_form *form, uint64_t *from, uint64_t row)
+{
+    int result = group_read(&self->group);
+    if (result == MLKV_OK)
+        result = lay_over(o, self, form, *from, row);
+    *from = row;
+    return result;
+}
+
 static int read_chunks(op *o, reading *self, const tensor_form *form)
 {
     uint64_t row = self->first + self->pass.at, end = self->first + self->count, bytes = 0;
+    uint64_t from = row;
     bool grouped = form->row_bytes != 0 && group_pays(form, (end - row) * form->row_bytes);
     int result = MLKV_OK;
     group_begin(&self->group);
@@ -111,13 +139,13 @@ static int read_chunks(op *o, reading *self, const tensor_form *form)
         uint64_t skip = row % form->chunk_rows;
         uint64_t rows = form->chunk_rows - skip < end - row ? form->chunk_rows - skip : end - row;
         result = read_chunk(o, self, form, grouped, row, rows);
-        if (result == MLKV_OK && group_is_full(&self->group))
-            result = group_read(&self->group);
         row += rows;
         bytes += rows * form->row_bytes;
+        if (result == MLKV_OK && group_is_full(&self->group))
+            result = read_group(o, self, form, &from, row);
     }
-    if (result == MLKV_OK)
-        result = group_read(&self->group);
+    if (result == MLKV_OK && grouped)
+        result = read_group(o, self, form, &from, row);
     self->pass.reached = row - self->first;
     self->pass.done = row >= end || form->row_bytes == 0;
     return result;

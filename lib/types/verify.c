@@ -10,7 +10,7 @@
  *      cells can be decoded.
  *   2. Each life's number of elements; elements without a life; ids that two keys share; a set's
  *      index, and a sorted set's order, against its members.
- *   3. Tensors: form, chunks, sizes, checksums, the sum of stored bytes.
+ *   3. Tensors: form, chunks, sizes, checksums, the sum of stored bytes; rows beside the chunks.
  *   4. Expiries: keys, and fields of hashes, against the records in order of time.
  *   5. Blobs: pieces, checksums, reference counts, blobs that belong to nobody. The number of keys.
  *
@@ -70,6 +70,10 @@ static int verify_record(verifier *self, mlkv_slice key, mlkv_slice value)
         return verify_fields_due(self, key, value);
     case RECORD_FIELD_EXPIRY:
         return verify_field_expiry(self, key, value);
+    case RECORD_ROW:
+        return verify_row(self, key, value);
+    case RECORD_ROWS_OF:
+        return verify_rows_of(self, key, value);
     case RECORD_ELEMENT:
     case RECORD_LIST:
     case RECORD_TENSOR:

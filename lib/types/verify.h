@@ -26,6 +26,7 @@ typedef struct {
     uint64_t head;                                /* of a list: number of its first element */
     uint64_t rows, row_bytes, chunk_rows, chunks; /* of a tensor */
     uint64_t stored_bytes, stored_bytes_found;
+    uint64_t beside, beside_found;   /* rows beside its chunks */
     uint64_t damaged, first_damaged; /* chunks of a tensor: how many, and the number of one */
 } verify_life;
 
@@ -106,5 +107,12 @@ int verify_field_expiry(verifier *self, mlkv_slice key, mlkv_slice value); /* Y 
 int verify_fields_due(verifier *self, mlkv_slice key, mlkv_slice value);   /* F */
 int verify_hash(verifier *self, mlkv_slice name, const key_header *header);
 bool verify_fields_counted(const verify_life *life);
+
+/* --- verify_rows.c --- */
+int verify_row(verifier *self, mlkv_slice key, mlkv_slice value);     /* P */
+int verify_rows_of(verifier *self, mlkv_slice key, mlkv_slice value); /* Q */
+int verify_tensor_rows(verifier *self, mlkv_slice name, const key_header *header);
+/* After the walk: a life whose rows beside its chunks are not as many as it says. */
+int verify_rows_counted(verifier *self, mlkv_slice name, const verify_life *life);
 
 #endif

@@ -117,7 +117,8 @@ static int begin_key(verifier *self, mlkv_slice key, mlkv_slice value)
                           .row_bytes = form.row_bytes,
                           .chunk_rows = form.chunk_rows,
                           .chunks = form.chunks,
-                          .stored_bytes = form.stored_bytes};
+                          .stored_bytes = form.stored_bytes,
+                          .beside = header.beside};
     uint64_t tail;
     return header.type == TYPE_LIST ? list_read_part(rest, header.count, &life->head, &tail)
                                     : MLKV_OK;
@@ -163,6 +164,8 @@ int verify_key(verifier *self, mlkv_slice key, mlkv_slice value)
     result = verify_key_expiry(self, name, header.expiry_ms);
     if (result == MLKV_OK)
         result = verify_hash(self, name, &header);
+    if (result == MLKV_OK)
+        result = verify_tensor_rows(self, name, &header);
     if (result != MLKV_OK)
         return result;
     if (header.type == TYPE_STRING)
@@ -398,7 +401,8 @@ static bool counts_right(const verify_life *life)
            (life->elements == life->expected && life->damaged == 0 &&
             ((life->type != TYPE_SET && life->type != TYPE_ZSET) ||
              life->indexed == life->expected) &&
-            verify_fields_counted(life) && life->stored_bytes == life->stored_bytes_found);
+            verify_fields_counted(life) && life->stored_bytes == life->stored_bytes_found &&
+            life->beside == life->beside_found);
 }
 
 static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
@@ -432,6 +436,8 @@ static int end_key(verifier *self, mlkv_slice key, mlkv_slice value)
             "hash '%s' counts %llu fields that expire, %llu are there, and %llu in order of time",
             quoted, (unsigned long long)life->expiring, (unsigned long long)life->expiring_found,
             (unsigned long long)life->indexed);
+    else if (life->beside != life->beside_found)
+        result = verify_rows_counted(self, name, life);
     else
         result = verify_problem(
             self, "tensor '%s' says that %llu bytes are stored, its chunks say %llu", quoted,
