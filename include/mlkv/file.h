@@ -42,6 +42,7 @@ typedef struct {
     size_t chunk_bytes; /* of what is imported: as in mlkv_tensor_options */
     size_t
         block_bytes; /* of a file that are held in memory at once; default 32 MiB, at most 1 GiB */
+    size_t contiguous; /* 1: tensors are imported as mlkv_tensor_options says of it, to be lent */
 } mlkv_file_options;
 
 /* What was done. Start it as {.size = sizeof info}. */

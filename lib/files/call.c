@@ -35,6 +35,9 @@ int call_options(const mlkv_file_options *options, mlkv_file_options *ret_option
     if (options->block_bytes > BLOCK_BYTES_MAX)
         return error_set(MLKV_E_ARGUMENT, "block_bytes is %zu, at most %d is possible",
                          options->block_bytes, BLOCK_BYTES_MAX);
+    if (options->contiguous > 1)
+        return error_set(MLKV_E_ARGUMENT, "contiguous is %zu, neither 0 nor 1",
+                         options->contiguous);
     *ret_options = *options;
     if (ret_options->block_bytes == 0)
         ret_options->block_bytes = BLOCK_BYTES_DEFAULT;

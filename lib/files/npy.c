@@ -95,7 +95,8 @@ static int import_file(mlkv *view, mlkv_slice key, int dtype, const mlkv_file_op
                                  .settle = settle,
                                  .context = self,
                                  .chunk_bytes = options->chunk_bytes,
-                                 .block_bytes = options->block_bytes};
+                                 .block_bytes = options->block_bytes,
+                                 .contiguous = options->contiguous != 0};
     const char *path = self->input.path;
     int result = read_form(self, dtype);
     if (result == MLKV_OK)

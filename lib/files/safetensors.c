@@ -153,7 +153,8 @@ static int import_file(mlkv *view, const char *path, mlkv_slice prefix,
                                  .settle = settle,
                                  .context = &self->input,
                                  .chunk_bytes = options->chunk_bytes,
-                                 .block_bytes = options->block_bytes};
+                                 .block_bytes = options->block_bytes,
+                                 .contiguous = options->contiguous != 0};
     int result = input_open(path, &self->input);
     if (result == MLKV_OK)
         result = read_header(self);

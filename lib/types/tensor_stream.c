@@ -55,23 +55,27 @@ typedef struct {
     uint64_t held_bytes;
 } streaming;
 
-static int make_form(const tensor_stream *stream, size_t chunk_bytes, tensor_form *ret_form)
+static int make_form(const tensor_stream *stream, const tensor_stream_options *options,
+                     tensor_form *ret_form)
 {
-    size_t bytes = chunk_bytes != 0 ? chunk_bytes : TENSOR_CHUNK_BYTES_DEFAULT;
+    size_t bytes = options->chunk_bytes;
+    if (bytes == 0)
+        bytes = tensor_chunk_default(options->contiguous);
     if (bytes > TENSOR_CHUNK_BYTES_MAX)
         return error_set(MLKV_E_ARGUMENT, "chunk_bytes is %zu, at most %d is possible", bytes,
                          TENSOR_CHUNK_BYTES_MAX);
-    return tensor_form_make(&stream->tensor, bytes, false, ret_form);
+    return tensor_form_make(&stream->tensor, bytes, options->contiguous, ret_form);
 }
 
-int tensor_streams_check(mlkv *view, const tensor_stream *streams, size_t n, size_t chunk_bytes)
+/* All that can be said before anything is read. */
+static int check_all(mlkv *view, const streaming *self)
 {
     tensor_form form;
     int result = MLKV_OK;
-    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
-        result = tensor_check_arguments(view, streams[i].key);
+    for (size_t i = 0; i < self->n && result == MLKV_OK; i++) {
+        result = tensor_check_arguments(view, self->streams[i].key);
         if (result == MLKV_OK)
-            result = make_form(&streams[i], chunk_bytes, &form);
+            result = make_form(&self->streams[i], self->options, &form);
     }
     return result;
 }
@@ -84,12 +88,12 @@ static int open_all(mlkv *view, streaming *self)
     self->memory = malloc(self->capacity + 1);
     if (self->tensors == NULL || self->members == NULL || self->memory == NULL)
         return error_set_memory("the tensors of a stream");
-    int result = tensor_streams_check(view, self->streams, self->n, self->options->chunk_bytes);
+    int result = check_all(view, self);
     for (size_t i = 0; i < self->n && result == MLKV_OK; i++) {
         tensor_putting *tensor = &self->tensors[i];
         tensor->key = self->streams[i].key;
         tensor->persist = true;
-        result = make_form(&self->streams[i], self->options->chunk_bytes, &tensor->form);
+        result = make_form(&self->streams[i], self->options, &tensor->form);
         if (result == MLKV_OK)
             result = putting_open(tensor);
         if (result == MLKV_OK)

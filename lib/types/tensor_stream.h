@@ -3,6 +3,7 @@
 #define MLKV_TYPES_TENSOR_STREAM_H
 
 #include <mlkv/tensor.h>
+#include <stdbool.h>
 
 typedef struct {
     mlkv_slice key; /* not that of another of them */
@@ -18,10 +19,8 @@ typedef struct {
     void *context;      /* of settle */
     size_t chunk_bytes; /* as in mlkv_tensor_options; 0: the default */
     size_t block_bytes; /* of raw data held in memory at once, or a chunk */
+    bool contiguous;    /* as in mlkv_tensor_options */
 } tensor_stream_options;
-
-/* All that mlkv_tensor_put would say of these arguments. */
-int tensor_streams_check(mlkv *view, const tensor_stream *streams, size_t n, size_t chunk_bytes);
 
 /* Puts all of them, or none, as mlkv_tensor_put does: unchanged chunks are not written. The keys have no expiry afterwards.
  * *ret_chunks_written as there. Memory: block_bytes, as much again for what is compressed of it, and some 200 bytes a chunk. */

@@ -254,7 +254,7 @@ class TensorInfo(SizedStructure):
 
 
 class FileOptions(SizedStructure):
-    _fields_ = [("size", c_size_t), ("chunk_bytes", c_size_t), ("block_bytes", c_size_t)]
+    _fields_ = [("size", c_size_t), ("chunk_bytes", c_size_t), ("block_bytes", c_size_t), ("contiguous", c_size_t)]
 
 
 class FileInfo(SizedStructure):

@@ -115,12 +115,12 @@ static bool round_once(const inject_plan *plan, unsigned allowed)
 {
     const mlkv_tensor form = {MLKV_U8, 2, {ROWS, COLUMNS}};
     mlkv_options options = {.size = sizeof options, .ring_bytes = 1 << 20, .cache_bytes = 1 << 20};
+    mlkv_tensor_options small = {.size = sizeof small, .chunk_bytes = 5000};
     mlkv_report report = {.size = sizeof report};
     mlkv *db = NULL;
     int results[CALLS];
     OK(mlkv_open(store, &options, &db));
-    OK(mlkv_tensor_put(db, TEXT("t/a"), &form, was,
-                       &(mlkv_tensor_options){sizeof(mlkv_tensor_options), 5000}));
+    OK(mlkv_tensor_put(db, TEXT("t/a"), &form, was, &small));
     OK(mlkv_tensor_put(db, TEXT("n"), &form, was, NULL));
     OK(mlkv_tensor_put(db, TEXT("o/b"), &form, will, NULL));
     write_whole(out_tensors, "", 0, was);

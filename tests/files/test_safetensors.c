@@ -64,6 +64,39 @@ START_TEST(more_than_is_held)
 }
 END_TEST
 
+/* Imported contiguous, tensors can be lent, and importing again leaves them so. */
+START_TEST(contiguous)
+{
+    begin();
+    made_file *file = plain_file(7, 300);
+    make_tensor(file, (mlkv_tensor){MLKV_F32, 2, {3000, 1000}}, 12000000);
+    const char *path = finish_file(file, "x");
+    mlkv_file_options options = {.size = sizeof options, .contiguous = 1};
+    mlkv_file_info info = {.size = sizeof info};
+    for (int i = 0; i < 2; i++) {
+        OK(mlkv_safetensors_import(db, path, TEXT("m/"), &options, NULL, NULL, &info));
+        ck_assert(i == 0 || info.chunks_written == 0);
+        for (size_t k = 0; k < file->n; k++) {
+            mlkv_tensor_info tensor = {.size = sizeof tensor};
+            mlkv_loan *loan = NULL;
+            void *data = NULL;
+            char key[64];
+            int size = snprintf(key, sizeof key, "m/%s", file->names[k]);
+            OK(mlkv_tensor_borrow(db, slice_of(key, (size_t)size), 0, &tensor, &data, &loan));
+            ck_assert(tensor.contiguous == 1 && tensor.raw_bytes == file->rows[k].bytes);
+            ck_assert(memcmp(data, (const char *)file->data.data + file->at[k],
+                             (size_t)tensor.raw_bytes) == 0);
+            OK(mlkv_loan_return(loan));
+        }
+    }
+    options.contiguous = 2;
+    MUST(MLKV_E_ARGUMENT,
+         mlkv_safetensors_import(db, path, TEXT("m/"), &options, NULL, NULL, NULL));
+    free_file(file);
+    end();
+}
+END_TEST
+
 static void expect_refused(const char *path, int result, const char *why)
 {
     uint64_t before = store_digest(db);
@@ -394,6 +427,7 @@ int main(void)
     TCase *tcase = harness_case(suite, "import");
     tcase_add_test(tcase, every_dtype_and_shape);
     tcase_add_test(tcase, more_than_is_held);
+    tcase_add_test(tcase, contiguous);
     tcase_add_test(tcase, files_that_are_refused);
     tcase_add_test(tcase, every_cut_is_refused);
     tcase_add_test(tcase, arguments);
