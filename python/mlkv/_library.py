@@ -103,7 +103,7 @@ class Stats(SizedStructure):
             "cache_hits cache_misses pending_hits cache_bytes cache_bytes_max ring_bytes ring_used_bytes tail applied synced "
             "frames_appended frames_caught_up batches_applied records_applied throttled overtaken oldest_snapshot_age readers "
             "store_bytes keys blobs_written store_disk_bytes store_free_bytes "
-            "decoded_hits decoded_misses decoded_bytes"
+            "decoded_hits decoded_misses decoded_bytes loans loan_bytes oldest_loan_ms"
         ).split()
     ]
 
@@ -244,12 +244,12 @@ class Tensor(ctypes.Structure):
 
 
 class TensorOptions(SizedStructure):
-    _fields_ = [("size", c_size_t), ("chunk_bytes", c_size_t)]
+    _fields_ = [("size", c_size_t), ("chunk_bytes", c_size_t), ("contiguous", c_size_t)]
 
 
 class TensorInfo(SizedStructure):
     _fields_ = [("size", c_size_t), ("tensor", Tensor)] + [
-        (name, c_uint64) for name in "raw_bytes stored_bytes rows row_bytes chunk_rows chunks version".split()
+        (name, c_uint64) for name in "raw_bytes stored_bytes rows row_bytes chunk_rows chunks version contiguous".split()
     ]
 
 

@@ -80,6 +80,7 @@ class TensorInfo(NamedTuple):
     chunk_rows: int
     chunks: int
     version: int
+    contiguous: bool = False
 
 
 class _Array(NamedTuple):
@@ -321,7 +322,7 @@ def _information(info: _library.TensorInfo) -> TensorInfo:
     tensor = info.tensor
     return TensorInfo(
         _BY_CODE[tensor.dtype].name, tuple(tensor.shape[: tensor.dimensions]), info.raw_bytes, info.stored_bytes, info.rows,
-        info.row_bytes, info.chunk_rows, info.chunks, info.version,
+        info.row_bytes, info.chunk_rows, info.chunks, info.version, info.contiguous != 0,
     )  # fmt: skip
 
 
