@@ -357,6 +357,12 @@ MLKV_API int mlkv_loan_return(mlkv_loan *loan);
 MLKV_API int mlkv_tensor_to_dlpack(mlkv *view, mlkv_slice key, unsigned flags, int versioned,
                                    void **ret_managed);
 
+/* The same of a loan that the caller has, whose memory it shares: that lasts until the loan was returned and
+ * all deleters were called, in any order. MLKV_E_ARGUMENT: versioned == 0, and the loan is not private.
+ *
+ * Cost: O(1). Returns MLKV_OK, MLKV_E_ARGUMENT, MLKV_E_MEMORY. Any thread. Since 0.1. */
+MLKV_API int mlkv_loan_to_dlpack(mlkv_loan *loan, int versioned, void **ret_managed);
+
 MLKV_END_DECLS
 
 #endif

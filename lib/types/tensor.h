@@ -303,6 +303,10 @@ typedef struct tensor_pass {
 /* MLKV_E_CORRUPT names the tensor. */
 int tensor_pass_run(mlkv *view, tensor_pass *self);
 
+/* --- tensor_loan.c --- */
+/* One more holder, who also ends by mlkv_loan_return. Returns whether its memory is private. */
+bool loan_share(mlkv_loan *loan, const mlkv_tensor **ret_tensor, void **ret_data);
+
 /* --- tensor_fold.c --- */
 /* Brings the chunks of a contiguous tensor that stand in records to where they can be lent; the data stay, and so does the
  * version. MLKV_ABSENT: there is no such tensor any more. MLKV_E_READONLY. */

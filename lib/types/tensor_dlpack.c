@@ -123,35 +123,50 @@ static dl_tensor describe(managed *self, const mlkv_tensor *tensor, void *data)
                        .strides = self->strides};
 }
 
+int mlkv_loan_to_dlpack(mlkv_loan *loan, int versioned, void **ret_managed)
+{
+    error_clear();
+    if (loan == NULL || ret_managed == NULL)
+        return error_set(MLKV_E_ARGUMENT, "%s is NULL", loan == NULL ? "loan" : "ret_managed");
+    if (versioned != 0 && versioned != 1)
+        return error_set(MLKV_E_ARGUMENT, "versioned is %d, neither 0 nor 1", versioned);
+    managed *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return error_set_memory("a loan");
+    const mlkv_tensor *shape;
+    void *data;
+    bool is_private = loan_share(loan, &shape, &data);
+    self->loan = loan;
+    if (versioned == 0 && !is_private) {
+        give_back(self);
+        return error_set(MLKV_E_ARGUMENT,
+                         "a DLManagedTensor is written to: it needs MLKV_LOAN_PRIVATE");
+    }
+    dl_tensor tensor = describe(self, shape, data);
+    if (versioned == 0)
+        self->public.old = (dl_managed){tensor, self, delete_old};
+    else
+        self->public.versioned = (dl_versioned){
+            DL_MAJOR, DL_MINOR, self, delete_versioned, is_private ? 0 : DL_READ_ONLY, tensor};
+    *ret_managed = &self->public;
+    return MLKV_OK;
+}
+
 int mlkv_tensor_to_dlpack(mlkv *view, mlkv_slice key, unsigned flags, int versioned,
                           void **ret_managed)
 {
-    mlkv_tensor_info info = {.size = sizeof info};
+    mlkv_loan *loan = NULL;
     void *data;
     error_clear();
     if (ret_managed == NULL || (versioned != 0 && versioned != 1))
         return error_set(MLKV_E_ARGUMENT, ret_managed == NULL ? "ret_managed is NULL"
                                                               : "versioned is neither 0 nor 1");
-    managed *self = calloc(1, sizeof *self);
-    if (self == NULL)
-        return error_set_memory("a loan");
     if (versioned == 0)
         flags |= MLKV_LOAN_PRIVATE;
-    int result = mlkv_tensor_borrow(view, key, flags, &info, &data, &self->loan);
-    if (result != MLKV_OK) {
-        free(self);
+    int result = mlkv_tensor_borrow(view, key, flags, NULL, &data, &loan);
+    if (result != MLKV_OK)
         return result;
-    }
-    dl_tensor tensor = describe(self, &info.tensor, data);
-    if (versioned == 0)
-        self->public.old = (dl_managed){tensor, self, delete_old};
-    else
-        self->public.versioned = (dl_versioned){DL_MAJOR,
-                                                DL_MINOR,
-                                                self,
-                                                delete_versioned,
-                                                (flags & MLKV_LOAN_PRIVATE) != 0 ? 0 : DL_READ_ONLY,
-                                                tensor};
-    *ret_managed = &self->public;
-    return MLKV_OK;
+    result = mlkv_loan_to_dlpack(loan, versioned, ret_managed);
+    (void)mlkv_loan_return(loan); /* not the last, unless there was no memory */
+    return result != MLKV_E_MEMORY ? result : error_set_memory("a loan");
 }

@@ -18,12 +18,17 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { FOLDS_MAX = 8 }; /* each time others changed it before it could be lent */
 
 struct mlkv_loan {
     op_loan *held;
+    _Atomic unsigned holders; /* the caller, and what was made of it for others */
+    void *data;
+    mlkv_tensor tensor;
+    bool is_private;
 };
 
 typedef struct {
@@ -121,8 +126,12 @@ static int borrow(mlkv *view, lending *self, bool is_private, void **ret_data, m
         free(loan);
         return result;
     }
-    loan->held = self->held;
-    *ret_data = memory != NULL ? memory : nothing;
+    *loan = (mlkv_loan){.held = self->held,
+                        .data = memory != NULL ? memory : nothing,
+                        .tensor = self->form.tensor,
+                        .is_private = is_private};
+    atomic_init(&loan->holders, 1);
+    *ret_data = loan->data;
     *ret_loan = loan;
     return MLKV_OK;
 }
@@ -146,10 +155,18 @@ int mlkv_tensor_borrow(mlkv *view, mlkv_slice key, unsigned flags, mlkv_tensor_i
     return result;
 }
 
+bool loan_share(mlkv_loan *loan, const mlkv_tensor **ret_tensor, void **ret_data)
+{
+    atomic_fetch_add(&loan->holders, 1);
+    *ret_tensor = &loan->tensor;
+    *ret_data = loan->data;
+    return loan->is_private;
+}
+
 int mlkv_loan_return(mlkv_loan *loan)
 {
     error_clear();
-    if (loan == NULL)
+    if (loan == NULL || atomic_fetch_sub(&loan->holders, 1) != 1)
         return MLKV_OK;
     int result = op_loan_end(loan->held);
     free(loan);

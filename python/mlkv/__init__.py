@@ -10,6 +10,7 @@ Needs nothing but the standard library and libmlkv itself; numpy and torch are u
 
 from . import errors
 from ._computing import Absent, CachedFunction
+from ._lending import TensorLoan
 from ._library import VERSION as __version__
 from ._locks import Lock, LockError, LockNotOwnedError
 from ._nearest import Nearest
@@ -28,7 +29,7 @@ exceptions = errors  # redis-py's name for it
 __all__ = [
     "Absent", "CachedFunction", "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Nearest",
     "Pipeline", "Redis", "Report",
-    "Snapshot", "StrictRedis", "TensorInfo", "Transaction", "Transfer",
+    "Snapshot", "StrictRedis", "TensorInfo", "TensorLoan", "Transaction", "Transfer",
     "Watch", "__version__",
     "Imported", "Sample", "Samples", "SalvageReport", "salvage",
     "errors", "exceptions", *(name for name in errors.__all__ if name not in ("CLASSES", "error_of")),

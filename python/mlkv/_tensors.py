@@ -128,12 +128,14 @@ class TensorCommands(Scanning):
         dtype: Any = None,
         shape: Optional[Sequence[int]] = None,
         chunk_bytes: int = 0,
+        contiguous: bool = False,
     ) -> bool:
         """Stores an array, whatever was under the key before.
 
         value: numpy array, torch tensor, or a contiguous buffer; dtype and shape say how to read a buffer and are not needed for the
-        others. chunk_bytes: how much is read or written at once by row operations (default 256 KiB, in whole rows)."""
-        self.tensor_set_counted(name, value, dtype, shape, chunk_bytes)
+        others. chunk_bytes: how much is read or written at once by row operations (default 256 KiB, in whole rows). contiguous: stored
+        uncompressed, so that tensor_lend() can lend it without a copy (chunks are then 1 MiB by default, and have whole pages)."""
+        self.tensor_set_counted(name, value, dtype, shape, chunk_bytes, contiguous)
         return True
 
     def tensor_set_counted(
@@ -143,12 +145,14 @@ class TensorCommands(Scanning):
         dtype: Any = None,
         shape: Optional[Sequence[int]] = None,
         chunk_bytes: int = 0,
+        contiguous: bool = False,
     ) -> int:
         """tensor_set, and how many chunks it wrote: over a tensor of the same type, shape and chunk_bytes only those that differ, 0 if
         none does. So a checkpoint costs what has changed since the last one."""
         array = _array(value, dtype, shape)
         options = _library.TensorOptions()
         options.chunk_bytes = chunk_bytes
+        options.contiguous = contiguous
         count = ctypes.c_uint64()
         key = self._codec.slice(name)
         check(library.mlkv_tensor_put_counted(self._handle, key, _describe(array), array.address, options, count))
@@ -159,14 +163,14 @@ class TensorCommands(Scanning):
         info = _library.TensorInfo()
         if check(library.mlkv_tensor_get_info(self._handle, self._codec.slice(name), info)) == ABSENT:
             return None
-        return _information(info)
+        return information(info)
 
     def tensor_list(self, prefix: Value = "") -> Dict[Result, TensorInfo]:
         """The tensors whose names begin with prefix, in the order of their names, with type, shape and sizes: all as of one moment. No
         data is read. sum(info.stored_bytes for info in db.tensor_list("model/").values()) is what a model takes."""
         _, found = self._walk(SCAN_TENSORS, b"", self._codec.encode(prefix), None, b"", NO_LIMIT)
         decode = self._codec.decode
-        return {decode(name): _information(_library.TensorInfo.from_buffer_copy(value)) for name, value in found}
+        return {decode(name): information(_library.TensorInfo.from_buffer_copy(value)) for name, value in found}
 
     def tensor_get(self, name: Value, as_numpy: Optional[bool] = None) -> Any:
         """The whole tensor, writable and the caller's own; None for an absent key. A numpy array if numpy is there (as_numpy=False: not
@@ -318,7 +322,7 @@ class TensorCommands(Scanning):
         return info, array, array.bytes // info.row_bytes
 
 
-def _information(info: _library.TensorInfo) -> TensorInfo:
+def information(info: _library.TensorInfo) -> TensorInfo:
     tensor = info.tensor
     return TensorInfo(
         _BY_CODE[tensor.dtype].name, tuple(tensor.shape[: tensor.dimensions]), info.raw_bytes, info.stored_bytes, info.rows,
@@ -454,11 +458,11 @@ def _allocate(numpy: Any, dtype: DType, shape: Tuple[int, ...]) -> Tuple[Any, Op
     extents = list(shape) + ([dtype.parts] if dtype.parts > 1 else [])
     flat = memoryview(memory)
     if size == 0:
-        return flat.cast(_cast_format(dtype)), None, 0
+        return flat.cast(cast_format(dtype)), None, 0
     address = ctypes.addressof((ctypes.c_char * size).from_buffer(memory))
-    return flat.cast(_cast_format(dtype), extents), address, size
+    return flat.cast(cast_format(dtype), extents), address, size
 
 
-def _cast_format(dtype: DType) -> str:
+def cast_format(dtype: DType) -> str:
     """Half floats have no memoryview format before Python 3.12: their bits come as unsigned numbers there."""
     return "H" if dtype.format == "e" and sys.version_info < (3, 12) else dtype.format

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from . import _library
 from ._commands import Commands
+from ._lending import LendingCommands
 from ._library import VERSION, library
 from ._npy import NpyCommands
 from ._safetensors import SafetensorsCommands
@@ -45,7 +46,7 @@ class Report(NamedTuple):
         return not self.problems
 
 
-class _Commands(SafetensorsCommands, NpyCommands, StateCommands, SampleCommands, Commands):
+class _Commands(SafetensorsCommands, NpyCommands, StateCommands, SampleCommands, LendingCommands, Commands):
     """With what reads and writes files, or many tensors at once, which a pipeline does not collect."""
 
 

@@ -530,6 +530,20 @@ START_TEST(test_dlpack)
         old->deleter(old);
         ck_assert_uint_eq(stats_of(db).loans, 0);
     }
+    void *shared;
+    OK(mlkv_tensor_put(db, key(), &(mlkv_tensor){MLKV_U8, 3, {5, 6, 7}}, data, &options));
+    mlkv_loan *loan = borrow(db, 0, &shared);
+    MUST(MLKV_E_ARGUMENT, mlkv_loan_to_dlpack(loan, 0, (void **)&old));
+    MUST(MLKV_E_ARGUMENT, mlkv_loan_to_dlpack(NULL, 1, (void **)&newer));
+    MUST(MLKV_E_ARGUMENT, mlkv_loan_to_dlpack(loan, 3, (void **)&newer));
+    MUST(MLKV_E_ARGUMENT, mlkv_loan_to_dlpack(loan, 1, NULL));
+    OK(mlkv_loan_to_dlpack(loan, 1, (void **)&newer));
+    ck_assert_ptr_eq(newer->tensor.data, shared);
+    ck_assert_uint_eq(newer->flags, 1);
+    OK(mlkv_loan_return(loan));
+    check_dl(&newer->tensor, 1, data, 210);
+    newer->deleter(newer);
+    ck_assert_uint_eq(stats_of(db).loans, 0);
     mlkv_tensor scalar = {MLKV_F64, 0, {0}}, empty = {MLKV_F32, 2, {4, 0}};
     OK(mlkv_tensor_put(db, key(), &scalar, data, &options));
     OK(mlkv_tensor_to_dlpack(db, key(), 0, 0, (void **)&old));
