@@ -73,6 +73,17 @@ class Opening(StoreTest):
         self.assertEqual((report.keys, report.problems), (1, ()))
         self.assertGreaterEqual(report.elements, 100)
 
+    def test_threads(self) -> None:
+        data = bytes(i * i % 251 for i in range(50_000)) * 100
+        for threads in (1, 2, 7):
+            with mlkv.open(os.path.join(self.folder, "threads"), threads=threads, ring_bytes=4 << 20) as db:
+                db.set("a", data)
+                self.assertEqual(db.get("a"), data)
+        with self.assertRaises(mlkv.ArgumentError):
+            mlkv.open(os.path.join(self.folder, "threads"), threads=257)
+        with self.assertRaises(TypeError):
+            mlkv.open(os.path.join(self.folder, "threads"), parallel=1)
+
     def test_compact(self) -> None:
         for i in range(40):
             self.db.set(f"large{i}", os.urandom(100_000))

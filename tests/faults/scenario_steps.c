@@ -338,7 +338,16 @@ static int put_large_tensor(scenario *self, mlkv *view)
 
 static int look_large_tensor(mlkv *view)
 {
-    return look_tensor(view, TEXT("Tensor"), ROWS);
+    int result = look_tensor(view, TEXT("Tensor"), ROWS);
+    for (int i = 0; i < 3 && result == LOOK_DONE; i++) { /* a part, decoded to be kept, and kept */
+        float row[COLUMNS], wanted[COLUMNS];
+        fill_tensor(wanted, COLUMNS);
+        int read = mlkv_tensor_read_rows(view, TEXT("Tensor"), 0, 1, row, sizeof row);
+        if (read != MLKV_OK)
+            return read;
+        REQUIRE(memcmp(row, wanted, sizeof row) == 0, "a row of a tensor, look %d", i);
+    }
+    return result;
 }
 
 /* --- several records at once --- */
