@@ -563,6 +563,44 @@ static int look_rows(mlkv *view)
     return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
 }
 
+/* Few rows of a tensor, which stand beside its chunks; one chunk is then written whole. */
+static int change_few(scenario *self, mlkv *view)
+{
+    (void)self;
+    static const uint64_t numbers[] = {1, 40, 33};
+    static float zeros[ROWS * COLUMNS], numbers_of_rows[ROWS * COLUMNS];
+    mlkv *tx = NULL;
+    mlkv_tensor shape = {.dtype = MLKV_F32, .dimensions = 2, .shape = {ROWS, COLUMNS}};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 8192};
+    const size_t row = COLUMNS * sizeof *zeros;
+    mlkv_slice key = TEXT("few");
+    int result = mlkv_begin(view, &tx);
+    if (result != MLKV_OK)
+        return result;
+    fill_tensor(numbers_of_rows, (size_t)ROWS * COLUMNS);
+    result = mlkv_tensor_put(tx, key, &shape, zeros, &options);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_scatter(tx, key, numbers, 3, numbers_of_rows, 3 * row);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_scatter_add(tx, key, 1, numbers, 3, numbers_of_rows, 3 * row);
+    if (result == MLKV_OK)
+        result = mlkv_tensor_write_rows(tx, key, 0, 32, numbers_of_rows, 32 * row);
+    return end_transaction(tx, result);
+}
+
+static int look_few(mlkv *view)
+{
+    static const uint64_t numbers[] = {40, 31, 32};
+    static float wanted[ROWS * COLUMNS], got[3 * COLUMNS];
+    int result = mlkv_tensor_gather(view, TEXT("few"), numbers, 3, got, sizeof got);
+    fill_tensor(wanted, (size_t)ROWS * COLUMNS);
+    for (size_t i = 0; result == MLKV_OK && i < COLUMNS; i++)
+        REQUIRE(got[i] == 2 * wanted[COLUMNS + i] && got[COLUMNS + i] == wanted[31 * COLUMNS + i] &&
+                    got[2 * COLUMNS + i] == 0,
+                "few rows of a tensor");
+    return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
+}
+
 static int compute_text(void *context, mlkv_slice key, mlkv_buffer *ret_value)
 {
     (void)context;
@@ -619,5 +657,6 @@ const scenario_step scenario_steps[SCENARIO_STEPS] = {
     {"transaction of sets", combine_sets, look_combined},
     {"transaction of names", rename_keys, look_renamed},
     {"transaction of rows", change_rows, look_rows},
+    {"transaction of few rows", change_few, look_few},
     {"get or compute", get_or_compute, look_computed},
 };
