@@ -382,7 +382,7 @@ void npy_to_rows(const npy_form *form, const unsigned char *columns, unsigned ch
 {
     const mlkv_tensor *tensor = &form->tensor;
     size_t width = mlkv_dtype_size((mlkv_dtype)tensor->dtype);
-    uint64_t strides[MLKV_DIMENSIONS_MAX], place[MLKV_DIMENSIONS_MAX] = {0};
+    uint64_t strides[MLKV_DIMENSIONS_MAX] = {0}, place[MLKV_DIMENSIONS_MAX] = {0};
     uint64_t from = 0, stride = width;
     for (uint32_t i = 0; i < tensor->dimensions; i++) {
         strides[i] = stride;
