@@ -32,7 +32,7 @@ BELOW = {
 NARROW = {("types", "view"): {"view/op.h"}, ("command", "types"): {"types/integer.h", "types/number.h"},
           ("files", "types"): {"types/argument.h", "types/tensor_stream.h"}, ("files", "view"): {"view/op.h"}}
 # header of another library: the one part that may include it
-FOREIGN = {"lmdb.h": "store", "zstd.h": "codec", "zstd_errors.h": "codec", "xxhash.h": "base"}
+FOREIGN = {"lmdb.h": "store", "zdict.h": "codec", "zstd.h": "codec", "zstd_errors.h": "codec", "xxhash.h": "base"}
 C_LIBRARY = {"assert.h", "complex.h", "ctype.h", "errno.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h", "stdbool.h",
              "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h", "time.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -7,6 +7,7 @@
 #include <mlkv/command.h>
 #include <mlkv/compute.h>
 #include <mlkv/db.h>
+#include <mlkv/dictionary.h>
 #include <mlkv/dump.h>
 #include <mlkv/error.h>
 #include <mlkv/file.h>

@@ -13,7 +13,7 @@
  *   Y      id(8) expiry-ms(8) field          empty                         ring    fields of one hash that expire, in time order
  *   G      id(8)                             progress                      ring    elements of a deleted life, waiting for the cleaner
  *   C      "keys"                            count(8 LE)                   ring    number of keys in the store (types/entry.c)
- *   D      id(8)                             dictionary                    ring    zstd dictionaries
+ *   D      id(4)                             dictionary                    ring    zstd dictionaries; id 0: the prefixes that have one
  *   R      blob id(8)                        count(8 LE)                   ring    references to a blob; 0 never stands here: it goes to W
  *   W      blob id(8)                        empty                         ring    blobs without reference, waiting for the cleaner
  *   B      blob id(8) piece(4)               blob header, encoded bytes    direct  immutable large data

@@ -3,6 +3,7 @@
  *   cell:  kind | raw bytes                            piece:  "MLKB" kind 000 | blob id | piece, raw size | checksum | payload
  *          kind | raw size | zstd frame or planes
  *          kind | id | size | pieces, piece size                  "MLKB" 5 000 ... | begin | zeros | raw bytes at a page's start
+ *          kind | dictionary | raw size | frame without magic number
  *
  * Invariants:
  *  1. A zstd frame is chosen only if it is at least an eighth smaller than the raw bytes, its
@@ -28,6 +29,7 @@
 /* Offsets of the fields, as in cell.h. */
 enum { TRIAL_SIZE = 16 << 10 };
 enum { AT_KIND = 0, AT_RAW = 1, AT_SIZE = 1, AT_FRAME = 9 };
+enum { AT_DICTIONARY = 1, AT_DICTIONARY_RAW = 5, AT_DICTIONARY_FRAME = 7 };
 enum { AT_BLOB_ID = 1, AT_BLOB_RAW_SIZE = 9, AT_BLOB_PIECES = 17, AT_BLOB_PIECE_SIZE = 21 };
 enum {
     AT_PIECE_KIND = 4,
@@ -40,6 +42,8 @@ enum {
 };
 
 _Static_assert((int)AT_FRAME == (int)CELL_ZSTD_HEADER_SIZE, "cell.h");
+_Static_assert((int)AT_DICTIONARY_FRAME == (int)CELL_DICTIONARY_HEADER_SIZE, "cell.h");
+_Static_assert(CELL_DICTIONARY_RAW_MAX <= UINT16_MAX, "its size has two bytes");
 _Static_assert(AT_BLOB_PIECE_SIZE + 4 == CELL_BLOB_SIZE, "cell.h");
 _Static_assert(AT_PIECE_SUM + 8 == BLOB_HEADER_SIZE, "cell.h");
 _Static_assert(AT_PIECE_BEGIN + 4 == BLOB_PAGED_HEADER_SIZE_MIN, "cell.h");
@@ -124,6 +128,23 @@ int cell_encode_numbers(const cell_options *options, planes_form form, mlkv_slic
     return result;
 }
 
+int cell_encode_with(const dictionary_coder *with, mlkv_slice raw, mlkv_buffer *out)
+{
+    size_t start = out->size, most = smaller_by(raw.size, 8);
+    unsigned char header[CELL_DICTIONARY_HEADER_SIZE] = {CELL_DICTIONARY};
+    if (raw.size < CELL_DICTIONARY_RAW_MIN || raw.size > CELL_DICTIONARY_RAW_MAX)
+        return MLKV_ABSENT;
+    store_le32(header + AT_DICTIONARY, dictionary_coder_id(with));
+    header[AT_DICTIONARY_RAW] = (unsigned char)raw.size;
+    header[AT_DICTIONARY_RAW + 1] = (unsigned char)(raw.size >> 8);
+    int result = buffer_append(out, header, sizeof header);
+    if (result == MLKV_OK)
+        result = compress_append_with(with, raw, most - sizeof header + 1, out);
+    if (result != MLKV_OK)
+        out->size = start;
+    return result;
+}
+
 /* Whether the four numbers fit each other. */
 static bool blob_valid(const cell_blob *blob)
 {
@@ -187,7 +208,30 @@ static int inspect_compressed(mlkv_slice cell, int kind, uint64_t *ret_raw_size,
     return 0;
 }
 
-/* cell_inspect, with the frame of a ZSTD cell or the planes of a PLANES cell. */
+static int inspect_coded(mlkv_slice cell, uint64_t *ret_raw_size, mlkv_slice *ret_frame)
+{
+    const unsigned char *bytes = cell.data;
+    if (cell.size < CELL_DICTIONARY_HEADER_SIZE)
+        return error_set(MLKV_E_CORRUPT,
+                         "a cell with a dictionary has %zu bytes, fewer than its header",
+                         cell.size);
+    unsigned raw_size = bytes[AT_DICTIONARY_RAW] | (unsigned)bytes[AT_DICTIONARY_RAW + 1] << 8;
+    mlkv_slice frame = slice_of(bytes + AT_DICTIONARY_FRAME, cell.size - AT_DICTIONARY_FRAME);
+    if (load_le32(bytes + AT_DICTIONARY) == 0)
+        return error_set(MLKV_E_CORRUPT, "a cell's dictionary is 0");
+    if (raw_size < CELL_DICTIONARY_RAW_MIN || raw_size > CELL_DICTIONARY_RAW_MAX ||
+        frame.size >= raw_size)
+        return error_set(MLKV_E_CORRUPT, "a cell with a dictionary has %zu bytes for %u", cell.size,
+                         raw_size);
+    int result = decompress_check_with(frame, raw_size);
+    if (result != MLKV_OK)
+        return result;
+    *ret_raw_size = raw_size;
+    *ret_frame = frame;
+    return 0;
+}
+
+/* cell_inspect, with the frame of a ZSTD or DICTIONARY cell or the planes of a PLANES cell. */
 static int inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_blob *ret_blob,
                    mlkv_slice *ret_frame)
 {
@@ -200,6 +244,8 @@ static int inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_
         result = inspect_compressed(cell, kind, &raw_size, ret_frame);
     else if (kind == CELL_BLOB)
         result = inspect_blob(cell, &raw_size, ret_blob);
+    else if (kind == CELL_DICTIONARY)
+        result = inspect_coded(cell, &raw_size, ret_frame);
     else if (kind != CELL_RAW)
         result = error_set(MLKV_E_CORRUPT, "a cell's kind is %d", kind);
     if (result != 0)
@@ -227,6 +273,9 @@ int cell_decode(mlkv_slice cell, mlkv_buffer *out)
         return result;
     if (kind == CELL_BLOB)
         return error_set(MLKV_E_ARGUMENT, "a blob's cell holds no bytes: they are in its pieces");
+    if (kind == CELL_DICTIONARY)
+        return error_set(MLKV_E_ARGUMENT, "a cell needs dictionary %u",
+                         (unsigned)cell_dictionary(cell));
     if (kind == CELL_RAW)
         return buffer_append(out, (const unsigned char *)cell.data + AT_RAW, cell.size - AT_RAW);
     size_t start = out->size;
@@ -250,6 +299,32 @@ int cell_decode_parts(mlkv_slice cell, const blob_part *parts, size_t n)
         return error_set(MLKV_E_CORRUPT, "a cell of planes is too large");
     return planes_decode_parts(slice_of(bytes + AT_FRAME, cell.size - AT_FRAME), (size_t)raw_size,
                                parts, n);
+}
+
+uint32_t cell_dictionary(mlkv_slice cell)
+{
+    return load_le32((const unsigned char *)cell.data + AT_DICTIONARY);
+}
+
+int cell_decode_with(const dictionary_decoder *with, mlkv_slice cell, mlkv_buffer *out)
+{
+    int kind = CELL_BLOB;
+    uint64_t raw_size = 0;
+    mlkv_slice frame = {NULL, 0};
+    int result = inspect(cell, &kind, &raw_size, NULL, &frame);
+    if (result != 0)
+        return result;
+    if (kind != CELL_DICTIONARY || cell_dictionary(cell) != dictionary_decoder_id(with))
+        return error_set(MLKV_E_ARGUMENT, "a cell was not coded with dictionary %u",
+                         (unsigned)dictionary_decoder_id(with));
+    size_t start = out->size;
+    void *to = buffer_extend(out, raw_size);
+    if (to == NULL)
+        return MLKV_E_MEMORY;
+    result = decompress_with(with, frame, to, raw_size);
+    if (result != 0)
+        out->size = start;
+    return result;
 }
 
 bool cell_borrow(mlkv_slice cell, mlkv_slice *ret_raw)

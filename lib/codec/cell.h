@@ -1,11 +1,12 @@
 /* cell.h - a cell: how a value of any size stands in a record. Bytes to bytes, no I/O.
  *
  *   offset size
- *   0      1     kind: 0 raw, 1 zstd, 2 blob, 3 byte planes
+ *   0      1     kind: 0 raw, 1 zstd, 2 blob, 3 byte planes, 4 with a dictionary
  *   raw:   1..   the bytes
  *   zstd:  1     8     raw size (LE); then an ordinary zstd frame
  *   planes: 1    8     raw size (LE); then byte planes (planes.h)
  *   blob:  1     8     blob id (LE), 9: 8 raw size (LE), 17: 4 pieces (LE), 21: 4 raw bytes of each piece but the last (LE); 25 in all
+ *   dictionary: 1 4   dictionary's id (LE), 5: 2 raw size (LE); then a zstd frame coded with it, without the magic number
  *
  * A blob's bytes stand in B records, one a piece, each with a header (32 bytes) and its payload:
  *   0 4 magic "MLKB" | 4 1 kind (0 raw, 1 zstd, 3 byte planes, 5 raw in pages) | 5 3 zero | 8 8 blob id | 16 4 piece | 20 4 raw size |
@@ -18,15 +19,19 @@
 #ifndef MLKV_CODEC_CELL_H
 #define MLKV_CODEC_CELL_H
 
+#include "codec/dictionary.h"
 #include "codec/planes.h"
 
 #include <mlkv/base.h>
 
-enum { CELL_RAW = 0, CELL_ZSTD = 1, CELL_BLOB = 2, CELL_PLANES = 3 };
+enum { CELL_RAW = 0, CELL_ZSTD = 1, CELL_BLOB = 2, CELL_PLANES = 3, CELL_DICTIONARY = 4 };
 enum { PIECE_PAGED = 5 }; /* of pieces only */
 enum {
     CELL_ZSTD_HEADER_SIZE = 9, /* that of planes, too */
     CELL_BLOB_SIZE = 25,
+    CELL_DICTIONARY_HEADER_SIZE = 7,
+    CELL_DICTIONARY_RAW_MIN = 32,       /* smaller values are not worth what a frame costs */
+    CELL_DICTIONARY_RAW_MAX = 32 << 10, /* of larger ones most matches are their own */
     BLOB_HEADER_SIZE = 32,
     BLOB_PIECE_SIZE_MAX = 1 << 20,
     BLOB_PAGED_HEADER_SIZE_MIN = 36,
@@ -59,8 +64,17 @@ int cell_encode_blob(const cell_blob *blob, mlkv_buffer *out);
 /* What a cell is, validated as far as its header goes. ret_blob only for CELL_BLOB. MLKV_E_CORRUPT. */
 int cell_inspect(mlkv_slice cell, int *ret_kind, uint64_t *ret_raw_size, cell_blob *ret_blob);
 
-/* Decodes a RAW, ZSTD or PLANES cell to the end of *out (a BLOB is MLKV_E_ARGUMENT: bring its pieces). */
+/* Appends the cell of `raw`, coded with the dictionary, if its size is one for that and that saves at least an eighth.
+ * 0; MLKV_ABSENT: it is not, *out is as it was; MLKV_E_MEMORY. */
+int cell_encode_with(const dictionary_coder *with, mlkv_slice raw, mlkv_buffer *out);
+
+/* Decodes a RAW, ZSTD or PLANES cell to the end of *out (a BLOB is MLKV_E_ARGUMENT: bring its pieces; so is a DICTIONARY: bring it). */
 int cell_decode(mlkv_slice cell, mlkv_buffer *out);
+
+/* Of a DICTIONARY cell that was inspected: the dictionary that it needs. */
+uint32_t cell_dictionary(mlkv_slice cell);
+/* Decodes a DICTIONARY cell with it; MLKV_E_ARGUMENT if it is another one's. */
+int cell_decode_with(const dictionary_decoder *with, mlkv_slice cell, mlkv_buffer *out);
 
 /* Parts of a PLANES cell's raw bytes, without decoding the rest. 0; MLKV_ABSENT: of another kind, or parts that planes do not give;
  * MLKV_E_CORRUPT, MLKV_E_MEMORY. */

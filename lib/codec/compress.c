@@ -1,8 +1,8 @@
 /* compress.c - zstd frames, with a context for each thread.
  *
- * State: per thread, two compression and a decompression context (some 100 KiB to 1 MiB each, made at
- * first use), and scratch memory for planes.c, held by a pthread key whose destructor frees them when the thread ends; for the
- * process, the key and the tests' switch.
+ * State: per thread, three compression contexts (one for frames with a dictionary) and a decompression context (some
+ * 100 KiB to 1 MiB each, made at first use), and scratch memory for planes.c, held by a pthread key whose destructor
+ * frees them when the thread ends; for the process, the key and the tests' switch.
  *
  * Invariants:
  *  1. Every frame written has its content size in it and can be read by any libzstd >= 1.0.
@@ -34,10 +34,12 @@ enum { SCRATCH_KEPT_MAX = 4 << 20 };
 typedef struct {
     ZSTD_CCtx *compress;
     ZSTD_CCtx *entropy;
+    ZSTD_CCtx *coder; /* with a dictionary, which it keeps for no longer than a frame */
     ZSTD_DCtx *decompress;
     int level; /* that the sticky parameters of `compress` are set to, if `level_set` */
     bool level_set;
     bool entropy_set; /* `entropy` has its parameters */
+    bool coder_set;
     void *scratch;
     size_t scratch_size;
 } contexts;
@@ -52,6 +54,7 @@ static void contexts_free(void *pointer)
     contexts *own = pointer;
     ZSTD_freeCCtx(own->compress);
     ZSTD_freeCCtx(own->entropy);
+    ZSTD_freeCCtx(own->coder);
     ZSTD_freeDCtx(own->decompress);
     free(own->scratch);
     free(own);
@@ -146,8 +149,8 @@ int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out)
     return append_frame(own->compress, parameters_set(own, level), raw, limit, out);
 }
 
-/* Sets what makes zstd look for no matches: steps so long that it finds none, a table so small that clearing it costs nothing, and Huffman
- * codes for the literals although the strategy is a fast one. False if libzstd refuses one. */
+/* Sets what makes zstd look for no matches: steps so long that it finds none, a table so small that clearing it costs
+ * nothing, and Huffman codes for the literals although the strategy is a fast one. False if libzstd refuses one. */
 static bool entropy_parameters_set(ZSTD_CCtx *context)
 {
     static const struct {
@@ -174,6 +177,46 @@ int compress_append_entropy(mlkv_slice raw, size_t limit, mlkv_buffer *out)
     if (own == NULL || own->entropy == NULL)
         return error_set_memory("compression");
     return append_frame(own->entropy, own->entropy_set && !refused, raw, limit, out);
+}
+
+static const unsigned char frame_magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
+
+/* A frame of the context, which has a dictionary and its parameters, to the end of *out, and its magic number taken away. */
+static int append_bare(ZSTD_CCtx *context, mlkv_slice raw, size_t limit, mlkv_buffer *out)
+{
+    size_t place = out->size;
+    int result = append_frame(context, true, raw, limit + sizeof frame_magic, out);
+    if (result != MLKV_OK)
+        return result;
+    unsigned char *frame = (unsigned char *)out->data + place;
+    size_t size = out->size - place;
+    if (size <= sizeof frame_magic || memcmp(frame, frame_magic, sizeof frame_magic) != 0) {
+        out->size = place;
+        return MLKV_ABSENT;
+    }
+    memmove(frame, frame + sizeof frame_magic, size - sizeof frame_magic);
+    out->size -= sizeof frame_magic;
+    return MLKV_OK;
+}
+
+int compress_append_with(const dictionary_coder *with, mlkv_slice raw, size_t limit,
+                         mlkv_buffer *out)
+{
+    contexts *own = contexts_get();
+    if (own != NULL && own->coder == NULL && (own->coder = ZSTD_createCCtx()) != NULL)
+        own->coder_set =
+            !ZSTD_isError(ZSTD_CCtx_setParameter(own->coder, ZSTD_c_contentSizeFlag, 1)) &&
+            !ZSTD_isError(ZSTD_CCtx_setParameter(own->coder, ZSTD_c_dictIDFlag, 0));
+    if (own == NULL || own->coder == NULL)
+        return error_set_memory("compression");
+    if (limit == 0 || !own->coder_set ||
+        ZSTD_isError(ZSTD_CCtx_refCDict(own->coder, dictionary_coder_tables(with))))
+        return MLKV_ABSENT;
+    int result = append_bare(own->coder, raw, limit, out);
+    /* first out of a frame that did not fit: inside one it would keep the dictionary */
+    (void)ZSTD_CCtx_reset(own->coder, ZSTD_reset_session_only);
+    (void)ZSTD_CCtx_refCDict(own->coder, NULL);
+    return result;
 }
 
 int decompress_check(mlkv_slice frame, uint64_t raw_size)
@@ -218,4 +261,61 @@ int decompress_into(mlkv_slice frame, void *to, size_t raw_size)
         return error_set(MLKV_E_CORRUPT, "a zstd frame gave %zu bytes instead of %zu", size,
                          raw_size);
     return 0;
+}
+
+/* The frame with its magic number in front, in this thread's scratch. */
+static int make_whole(mlkv_slice frame, mlkv_slice *ret_whole)
+{
+    unsigned char *whole = compress_scratch(sizeof frame_magic + frame.size);
+    if (whole == NULL)
+        return MLKV_E_MEMORY;
+    memcpy(whole, frame_magic, sizeof frame_magic);
+    bytes_copy(whole + sizeof frame_magic, frame.data, frame.size);
+    *ret_whole = slice_of(whole, sizeof frame_magic + frame.size);
+    return MLKV_OK;
+}
+
+int decompress_check_with(mlkv_slice frame, uint64_t raw_size)
+{
+    enum { HEADER_SIZE_MAX = 14, FRAME_SIZE_MIN = 6 }; /* of a frame's header; of a small frame */
+    unsigned char header[sizeof frame_magic + HEADER_SIZE_MAX];
+    size_t size = frame.size < HEADER_SIZE_MAX ? frame.size : HEADER_SIZE_MAX;
+    if (frame.size < FRAME_SIZE_MIN - 1)
+        return error_set(MLKV_E_CORRUPT, "a frame with a dictionary has %zu bytes", frame.size);
+    memcpy(header, frame_magic, sizeof frame_magic);
+    memcpy(header + sizeof frame_magic, frame.data, size);
+    unsigned long long claimed = ZSTD_getFrameContentSize(header, sizeof frame_magic + size);
+    if (claimed != raw_size)
+        return error_set(MLKV_E_CORRUPT,
+                         "a frame with a dictionary does not say that it holds %llu bytes",
+                         (unsigned long long)raw_size);
+    return MLKV_OK;
+}
+
+int decompress_with(const dictionary_decoder *with, mlkv_slice frame, void *to, size_t raw_size)
+{
+    mlkv_slice whole = frame;
+    int result = decompress_check_with(frame, raw_size);
+    if (result == MLKV_OK)
+        result = make_whole(frame, &whole);
+    if (result != MLKV_OK)
+        return result;
+    size_t used = ZSTD_findFrameCompressedSize(whole.data, whole.size);
+    if (ZSTD_isError(used) || used != whole.size)
+        return error_set(MLKV_E_CORRUPT,
+                         "a frame with a dictionary has another size than %zu bytes", frame.size);
+    contexts *own = contexts_get();
+    if (own != NULL && own->decompress == NULL)
+        own->decompress = ZSTD_createDCtx();
+    if (own == NULL || own->decompress == NULL)
+        return error_set_memory("decompression");
+    size_t size = ZSTD_decompress_usingDDict(own->decompress, to, raw_size, whole.data, whole.size,
+                                             dictionary_decoder_tables(with));
+    if (ZSTD_isError(size) && ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation)
+        return error_set_memory("decompression");
+    if (ZSTD_isError(size) || size != raw_size)
+        return error_set(MLKV_E_CORRUPT, "a frame with dictionary %u is broken: %s",
+                         (unsigned)dictionary_decoder_id(with),
+                         ZSTD_isError(size) ? ZSTD_getErrorName(size) : "it has another size");
+    return MLKV_OK;
 }

@@ -2,6 +2,8 @@
 #ifndef MLKV_CODEC_COMPRESS_H
 #define MLKV_CODEC_COMPRESS_H
 
+#include "codec/dictionary.h"
+
 #include <mlkv/base.h>
 #include <stdbool.h>
 
@@ -13,6 +15,15 @@ int compress_append(mlkv_slice raw, int level, size_t limit, mlkv_buffer *out);
 /* The same without looking for matches: only the frequencies of bytes count, Huffman codes in an ordinary frame. Several times faster, both
  * ways, and as small where there are no matches. */
 int compress_append_entropy(mlkv_slice raw, size_t limit, mlkv_buffer *out);
+
+/* One frame coded with a dictionary, without its magic number (4 bytes, always the same) and without the dictionary's, which a cell says.
+ * limit: of what is appended. 0, MLKV_ABSENT, MLKV_E_MEMORY. */
+int compress_append_with(const dictionary_coder *with, mlkv_slice raw, size_t limit,
+                         mlkv_buffer *out);
+/* Decodes such a frame into exactly raw_size bytes, not 0, at `to`. MLKV_E_CORRUPT, MLKV_E_MEMORY. */
+int decompress_with(const dictionary_decoder *with, mlkv_slice frame, void *to, size_t raw_size);
+/* Whether these bytes begin as such a frame of raw_size bytes does, as decompress_check. */
+int decompress_check_with(mlkv_slice frame, uint64_t raw_size);
 
 /* Decodes a frame into exactly raw_size bytes at `to`. MLKV_E_CORRUPT if it is no such frame. */
 int decompress_into(mlkv_slice frame, void *to, size_t raw_size);

@@ -55,6 +55,17 @@ static void restart_at(engine *self, uint64_t position)
     pending_reset(self->pending, position);
     ranks_reset(self->ranks);
     arrive(self, position);
+    dictionaries_change(self->dictionaries);
+}
+
+/* After the frame was taken in: the dictionaries' records can be read now. */
+static void tell_dictionaries(engine *self, const journal_frame *frame)
+{
+    size_t offset = 0;
+    journal_record record;
+    while (journal_next_record(frame, &offset, &record) == MLKV_OK)
+        if (*(const unsigned char *)record.key.data == RECORD_DICTIONARY)
+            dictionaries_change(self->dictionaries);
 }
 
 static int add_to_pending(pending *to, const journal_frame *frame)
@@ -187,6 +198,8 @@ static int take_frames(engine *self, uint64_t target, int overtakings_max)
             result = take_overtaking(self);
         } else if (result == MLKV_OK) {
             result = take_frame(self, &frame);
+            if (frame.kind == FRAME_BATCH)
+                tell_dictionaries(self, &frame);
             taken++;
         }
         if (taken % 1024 == 1023)

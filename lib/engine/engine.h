@@ -24,6 +24,7 @@
 #include "cache/kept.h"
 #include "codec/cell.h"
 #include "engine/batch.h"
+#include "engine/dictionaries.h"
 #include "engine/ranks.h"
 #include "journal/journal.h"
 #include "pending/pending.h"
@@ -79,6 +80,7 @@ struct engine {
     kept_cache *kept; /* decoded chunks: a part of the cache's budget */
     pool *pool;       /* for what is large: encoding, decoding, checksums */
     liveness *liveness;
+    dictionaries *dictionaries;
     ranks *ranks;              /* counted trees, as of the cursor */
     ranks_budget ranks_budget; /* theirs and those of this engine's snapshots */
 

@@ -348,6 +348,8 @@ static int open_parts(engine *self)
         result = pool_create(self->options.threads, &self->options.executor, &self->pool);
     if (result == MLKV_OK)
         result = create_ranks(self);
+    if (result == MLKV_OK)
+        result = dictionaries_create(&self->dictionaries);
     if (result == MLKV_OK && self->options.read_only)
         result = check_readable(self, alone);
     if (result == MLKV_OK && alone && !self->options.read_only)
@@ -369,6 +371,7 @@ static void free_parts(engine *self)
     cache_destroy(self->cache);
     kept_destroy(self->kept);
     ranks_destroy(self->ranks);
+    dictionaries_destroy(self->dictionaries);
     store_close(self->store);
     liveness_leave(self->liveness);
     mlkv_buffer_free(&self->frame_buffer);
@@ -376,6 +379,7 @@ static void free_parts(engine *self)
     self->cache = NULL;
     self->kept = NULL;
     self->ranks = NULL;
+    self->dictionaries = NULL;
     self->liveness = NULL;
     atomic_store(&self->journal, NULL);
     atomic_store(&self->pending, NULL);

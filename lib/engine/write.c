@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/lock.h"
+#include "base/record.h"
 
 enum {
     THROTTLE_FROM_PERCENT = 60, /* of the ring: the applier has this long been behind */
@@ -206,6 +207,10 @@ int engine_commit(engine *self, batch *records, uint64_t *ret_end)
     uint64_t start = journal_tail(log);
     uint64_t end = journal_append(log, FRAME_BATCH, (uint32_t)records->count, payload);
     engine_take_own(self, records, start, end);
+    for (size_t i = 0; i < records->count; i++)
+        if (*(const unsigned char *)batch_key(records, &records->entries[i]).data ==
+            RECORD_DICTIONARY)
+            dictionaries_change(self->dictionaries);
     FAULT_POINT(WRITE_APPLIED_HERE);
     atomic_fetch_add_explicit(&self->counters.frames_appended, 1, memory_order_relaxed);
     *ret_end = end;

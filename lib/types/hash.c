@@ -82,7 +82,7 @@ static int set_rule(op *o, void *context)
 
 static int run_set(mlkv *view, set_call *call)
 {
-    int result = values_prepare(&call->values, view, call->pairs, call->n);
+    int result = values_prepare(&call->values, view, &call->key, call->pairs, call->n);
     if (result == MLKV_OK)
         result = op_write(view, set_rule, call);
     values_done(&call->values);

@@ -51,7 +51,7 @@ static int get_rule(op *o, void *context)
         return cell_inspect(found.cell, &kind, &call->length, &blob);
     if (result != MLKV_OK || call->value == NULL)
         return result;
-    return values_append_cell(o, found.cell, call->value);
+    return values_append_value(o, call->key, found.cell, call->value);
 }
 
 int mlkv_hash_get(mlkv *view, mlkv_slice key, mlkv_slice field, mlkv_buffer *ret_value)
@@ -106,7 +106,8 @@ static int get_one(op *o, get_many_call *call, const entry *hash, mlkv_slice nam
         return rows_append(call->rows, raw);
     call->decoded.size = 0;
     result = op_cell_append(o, found.cell, &call->decoded);
-    return result != MLKV_OK ? result : rows_append(call->rows, slice_of_buffer(&call->decoded));
+    return result != MLKV_OK ? values_of_key(result, call->key)
+                             : rows_append(call->rows, slice_of_buffer(&call->decoded));
 }
 
 static int get_many_rule(op *o, void *context)

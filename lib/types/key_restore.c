@@ -122,7 +122,8 @@ static int prepare(mlkv *view, restoring *self)
     case TYPE_ZSET:
         return MLKV_OK;
     default:
-        return values_prepare(&self->values, view, self->content.pairs, self->content.count);
+        return values_prepare(&self->values, view, &self->key, self->content.pairs,
+                              self->content.count);
     }
 }
 

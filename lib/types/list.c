@@ -165,7 +165,7 @@ static int run_push(mlkv *view, push_call *call, const mlkv_slice *raws, uint64_
     for (size_t i = 0; i < call->n; i++)
         pairs[i] = (mlkv_pair){nothing, raws[i]};
     call->pairs = pairs;
-    int result = values_prepare(&call->values, view, pairs, call->n);
+    int result = values_prepare(&call->values, view, &call->key, pairs, call->n);
     if (result == MLKV_OK)
         result = op_write(view, push_rule, call);
     values_done(&call->values);
@@ -226,7 +226,7 @@ static int get_rule(op *o, void *context)
     result = op_borrow(o, record_key_slice(&key), &cell);
     if (result == MLKV_ABSENT)
         return list_corrupt(&from, "an element is missing");
-    return result != MLKV_OK ? result : values_append_cell(o, cell, call->value);
+    return result != MLKV_OK ? result : values_append_value(o, call->key, cell, call->value);
 }
 
 int mlkv_list_get(mlkv *view, mlkv_slice key, int64_t index, mlkv_buffer *ret_value)
@@ -280,7 +280,7 @@ int mlkv_list_set(mlkv *view, mlkv_slice key, int64_t index, mlkv_slice value)
     if (result == MLKV_OK)
         result = argument_slice(value, "value");
     if (result == MLKV_OK)
-        result = values_prepare(&call.values, view, &call.pair, 1);
+        result = values_prepare(&call.values, view, &key, &call.pair, 1);
     if (result == MLKV_OK)
         result = op_write(view, set_rule, &call);
     values_done(&call.values);

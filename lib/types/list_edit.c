@@ -264,7 +264,7 @@ int mlkv_list_insert(mlkv *view, mlkv_slice key, mlkv_list_side side, mlkv_slice
     if (result == MLKV_OK)
         result = argument_slice(value, "value");
     if (result == MLKV_OK)
-        result = values_prepare(&call.values, view, &call.pair, 1);
+        result = values_prepare(&call.values, view, &key, &call.pair, 1);
     if (result == MLKV_OK)
         result = op_write(view, insert_rule, &call);
     values_done(&call.values);

@@ -90,7 +90,7 @@ static int pop_rule(op *o, void *context)
     bool refers = cell.size == sizeof blob && *(const unsigned char *)cell.data == CELL_BLOB;
     if (refers) /* it is borrowed, and needed twice */
         memcpy(blob, cell.data, sizeof blob);
-    result = values_append_cell(o, cell, call->value);
+    result = values_append_value(o, call->key, cell, call->value);
     if (result == MLKV_OK && refers)
         result = op_cell_release(o, slice_of(blob, sizeof blob));
     if (result == MLKV_OK)
@@ -271,7 +271,7 @@ int list_move_rule(op *o, void *context)
     if (result == MLKV_OK)
         result = list_read(o, &from, seq_at(&from, call->from), &call->cell);
     if (result == MLKV_OK && call->value != NULL)
-        result = values_append_cell(o, slice_of_buffer(&call->cell), call->value);
+        result = values_append_value(o, call->source, slice_of_buffer(&call->cell), call->value);
     if (result != MLKV_OK)
         return result;
     return slice_equal(call->source, call->destination) ? rotate(o, call, &from)

@@ -6,6 +6,7 @@
 #ifndef MLKV_TYPES_MEND_H
 #define MLKV_TYPES_MEND_H
 
+#include "codec/dictionary_record.h"
 #include "types/tensor.h"
 #include "types/verify.h"
 
@@ -50,6 +51,13 @@ typedef struct {
     uint64_t keys;    /* kept */
     uint64_t counted; /* what Ckeys says */
     bool has_counter;
+    struct {
+        dictionary_table *table; /* NULL: none was needed so far */
+        mlkv_buffer bytes;       /* of the stored one */
+        mlkv_buffer prefixes;    /* unsigned char *[], of entries that were made anew */
+        bool has_table, changed;
+        bool there[DICTIONARY_ID_MAX + 1]; /* dictionaries, by id */
+    } dictionaries;
     mlkv_buffer items; /* changes not made yet */
     size_t item_count;
     mlkv_salvage_callback callback;
@@ -98,6 +106,10 @@ int mend_sweep(mender *self);
 
 /* --- mend_pairs.c: sets and sorted sets, whose members stand in two orders --- */
 int mend_pairs(mender *self, mend_life *life);
+
+/* --- mend_dictionaries.c --- */
+int mend_dictionaries(mender *self);
+void mend_dictionaries_done(mender *self);
 
 /* --- mend_rest.c: reference counts, expiries, the number of keys, strange records --- */
 int mend_rest(mender *self);

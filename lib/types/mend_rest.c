@@ -176,9 +176,10 @@ static int drop_strange(mender *self, mlkv_slice key, mlkv_slice value)
 static int drop_classes(mender *self)
 {
     static const char known[] = {
-        RECORD_KEY,    RECORD_ELEMENT,    RECORD_ORDER,        RECORD_LIST,  RECORD_TENSOR,
-        RECORD_EXPIRY, RECORD_COUNTER,    RECORD_REFERENCE,    RECORD_WASTE, RECORD_BLOB,
-        RECORD_SYSTEM, RECORD_FIELDS_DUE, RECORD_FIELD_EXPIRY, RECORD_ROW,   RECORD_ROWS_OF};
+        RECORD_KEY,          RECORD_ELEMENT, RECORD_ORDER,   RECORD_LIST,
+        RECORD_TENSOR,       RECORD_EXPIRY,  RECORD_COUNTER, RECORD_REFERENCE,
+        RECORD_WASTE,        RECORD_BLOB,    RECORD_SYSTEM,  RECORD_FIELDS_DUE,
+        RECORD_FIELD_EXPIRY, RECORD_ROW,     RECORD_ROWS_OF, RECORD_DICTIONARY};
     int result = mend_each_class(self, RECORD_GARBAGE, drop);
     if (result == MLKV_OK)
         result = mend_each_class(self, RECORD_NOTE, drop);
@@ -203,5 +204,7 @@ int mend_rest(mender *self)
         result = mend_each_class(self, RECORD_ROWS_OF, check_rows_of);
     if (result == MLKV_OK)
         result = mend_counter(self);
+    if (result == MLKV_OK)
+        result = mend_dictionaries(self);
     return result == MLKV_OK ? drop_classes(self) : result;
 }

@@ -65,6 +65,7 @@ static void done(mender *self)
     mlkv_buffer_free(&self->check.raw);
     mlkv_buffer_free(&self->check.last_key);
     mlkv_buffer_free(&self->items);
+    mend_dictionaries_done(self);
 }
 
 static int check_arguments(const char *damaged_path, const char *new_path,

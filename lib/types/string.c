@@ -35,7 +35,7 @@ static int get_rule(op *o, void *context)
     entry found;
     call->value->size = call->old_size;
     int result = entry_open(o, call->key, TYPE_STRING, &found);
-    return result != MLKV_OK ? result : values_append_cell(o, found.rest, call->value);
+    return result != MLKV_OK ? result : values_append_value(o, call->key, found.rest, call->value);
 }
 
 int mlkv_string_get(mlkv *view, mlkv_slice key, mlkv_buffer *ret_value)
@@ -123,7 +123,8 @@ static int get_one(op *o, get_many_call *call, mlkv_slice key)
         return rows_append(call->rows, raw);
     call->decoded.size = 0;
     result = op_cell_append(o, found.rest, &call->decoded);
-    return result != MLKV_OK ? result : rows_append(call->rows, slice_of_buffer(&call->decoded));
+    return result != MLKV_OK ? values_of_key(result, key)
+                             : rows_append(call->rows, slice_of_buffer(&call->decoded));
 }
 
 static int get_many_rule(op *o, void *context)

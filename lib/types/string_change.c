@@ -42,7 +42,7 @@ static int store_changed(op *o, change_call *call, entry *found, bool exists)
     if (call->large)
         return MLKV_ABSENT;
     call->cell.size = 0;
-    int result = cell_encode(op_cell_options(o), slice_of_buffer(&call->raw), &call->cell);
+    int result = op_cell_encode(o, call->key, slice_of_buffer(&call->raw), &call->cell);
     if (result == MLKV_OK)
         result = exists ? entry_release_string(o, found) : entry_create(o, found, TYPE_STRING);
     return result != MLKV_OK
@@ -67,7 +67,7 @@ static int small_rule(op *o, void *context)
     if (call->large)
         return MLKV_ABSENT;
     if (exists && result == MLKV_OK)
-        result = values_append_cell(o, found.rest, &call->raw);
+        result = values_append_value(o, call->key, found.rest, &call->raw);
     if (result < 0)
         return result;
     result = call->changer(call->context, &call->raw, exists);

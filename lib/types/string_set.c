@@ -91,7 +91,7 @@ static int put_value(op *o, set_call *call, entry *found, bool exists, mlkv_slic
 static int give_old(op *o, set_call *call, const entry *found)
 {
     call->existed = true;
-    return values_append_cell(o, found->rest, call->old);
+    return values_append_value(o, found->name, found->rest, call->old);
 }
 
 static int set_one(op *o, set_call *call, const mlkv_pair *pair)
@@ -135,7 +135,7 @@ static int run_set(mlkv *view, set_call *call, op_rule rule)
 {
     int result = call->expiry.kind == MLKV_EXPIRY_IN ? expiry_settle(view) : MLKV_OK;
     if (result == MLKV_OK)
-        result = values_prepare(&call->values, view, call->pairs, call->n);
+        result = values_prepare(&call->values, view, NULL, call->pairs, call->n);
     if (result == MLKV_OK)
         result = op_write(view, rule, call);
     values_done(&call->values);
@@ -259,7 +259,7 @@ static int get_rule(op *o, void *context)
     call->value->size = call->old_size;
     int result = entry_open(o, call->key, TYPE_STRING, &found);
     if (result == MLKV_OK)
-        result = values_append_cell(o, found.rest, call->value);
+        result = values_append_value(o, call->key, found.rest, call->value);
     if (result == MLKV_OK && !call->deletes)
         result = new_expiry(o, call->expiry, found.header.expiry_ms, &expiry_ms, &over);
     if (result != MLKV_OK)

@@ -4,6 +4,9 @@
  * compressed, or written as blobs, before the writer lock is taken. The border is the default compression threshold: a store that
  * was opened with a smaller one compresses the few small values in question under the lock, which takes microseconds.
  *
+ * Small values of a key that has a dictionary are coded with it there too, large ones up to a size; which ones it made
+ * smaller is noted by pair.
+ *
  * Invariants
  *   1. values_next walks the same pairs in the same order as values_prepare: the k-th large value is prepared[k].
  *   2. A caller's buffer changes its content only after the whole operation succeeded (a rule may run several times, and end absent).
@@ -20,23 +23,69 @@ enum {
     DIRECT_SIZE_MAX = 1024
 }; /* values below it are put as they are: that is the default of compress_threshold_bytes */
 
-static size_t count_large(const mlkv_pair *pairs, size_t n)
+static bool is_coded(const values *self, size_t i)
+{
+    return self->coded != NULL && self->coded[i].size != 0;
+}
+
+/* One pair's value with its dictionary, if that is worth it. */
+static int code_one(values *self, const dictionary_coder *with, const mlkv_pair *pairs, size_t n,
+                    size_t i)
+{
+    size_t start = self->cells.size;
+    if (pairs[i].value.size < CELL_DICTIONARY_RAW_MIN ||
+        pairs[i].value.size > CELL_DICTIONARY_RAW_MAX)
+        return MLKV_OK;
+    int result = cell_encode_with(with, pairs[i].value, &self->cells);
+    if (result != MLKV_OK)
+        return result == MLKV_ABSENT ? MLKV_OK : result;
+    if (self->coded == NULL)
+        self->coded = n == 1 ? &self->single_coded : calloc(n, sizeof *self->coded);
+    if (self->coded == NULL)
+        return error_set_memory("values");
+    self->coded[i] = (values_cell){start, self->cells.size - start};
+    return MLKV_OK;
+}
+
+static int code(values *self, const mlkv_slice *key, const mlkv_pair *pairs, size_t n)
+{
+    const dictionary_coder *with = key == NULL ? NULL : op_dictionary(self->view, *key);
+    int result = MLKV_OK;
+    if (key != NULL && with == NULL)
+        return MLKV_OK;
+    for (size_t i = 0; i < n && result == MLKV_OK; i++) {
+        if (key == NULL)
+            with = op_dictionary(self->view, pairs[i].name);
+        if (with != NULL)
+            result = code_one(self, with, pairs, n, i);
+    }
+    return result;
+}
+
+static bool is_large(const values *self, const mlkv_pair *pairs, size_t i)
+{
+    return pairs[i].value.size >= DIRECT_SIZE_MAX && !is_coded(self, i);
+}
+
+static size_t count_large(const values *self, const mlkv_pair *pairs, size_t n)
 {
     size_t large = 0;
     for (size_t i = 0; i < n; i++)
-        large += pairs[i].value.size >= DIRECT_SIZE_MAX;
+        large += is_large(self, pairs, i);
     return large;
 }
 
-int values_prepare(values *self, mlkv *view, const mlkv_pair *pairs, size_t n)
+int values_prepare(values *self, mlkv *view, const mlkv_slice *key, const mlkv_pair *pairs,
+                   size_t n)
 {
     self->view = view;
-    size_t large = count_large(pairs, n);
+    int result = code(self, key, pairs, n);
+    size_t large = result != MLKV_OK ? 0 : count_large(self, pairs, n);
     if (large == 0)
-        return MLKV_OK;
+        return result;
     if (large == 1) {
         size_t i = 0;
-        while (pairs[i].value.size < DIRECT_SIZE_MAX)
+        while (!is_large(self, pairs, i))
             i++;
         self->prepared = &self->single;
         self->count = 1;
@@ -50,9 +99,9 @@ int values_prepare(values *self, mlkv *view, const mlkv_pair *pairs, size_t n)
     }
     self->count = large;
     for (size_t i = 0, k = 0; i < n; i++)
-        if (pairs[i].value.size >= DIRECT_SIZE_MAX)
+        if (is_large(self, pairs, i))
             raws[k++] = pairs[i].value;
-    int result = op_values_prepare(view, (planes_form){0}, raws, large, false, self->prepared);
+    result = op_values_prepare(view, (planes_form){0}, raws, large, false, self->prepared);
     free(raws);
     return result;
 }
@@ -60,11 +109,19 @@ int values_prepare(values *self, mlkv *view, const mlkv_pair *pairs, size_t n)
 void values_restart(values *self)
 {
     self->next = 0;
+    self->at = 0;
 }
 
 int values_next(values *self, op *o, mlkv_slice raw, mlkv_slice *ret_head, mlkv_slice *ret_body)
 {
     static const unsigned char raw_kind = CELL_RAW;
+    size_t at = self->at++;
+    if (is_coded(self, at)) {
+        *ret_head = slice_of((const unsigned char *)self->cells.data + self->coded[at].offset,
+                             self->coded[at].size);
+        *ret_body = slice_of(NULL, 0);
+        return MLKV_OK;
+    }
     if (raw.size >= DIRECT_SIZE_MAX) {
         op_value *prepared = &self->prepared[self->next++];
         *ret_head = slice_of_buffer(&prepared->cell);
@@ -90,7 +147,10 @@ void values_done(values *self)
         op_value_done(self->view, &self->prepared[i]);
     if (self->prepared != &self->single)
         free(self->prepared);
+    if (self->coded != &self->single_coded)
+        free(self->coded);
     mlkv_buffer_free(&self->scratch);
+    mlkv_buffer_free(&self->cells);
     *self = (values){0};
 }
 
@@ -100,6 +160,19 @@ int values_append_cell(op *o, mlkv_slice cell, mlkv_buffer *out)
     if (cell_borrow(cell, &raw))
         return buffer_append(out, raw.data, raw.size);
     return op_cell_append(o, cell, out);
+}
+
+int values_append_value(op *o, mlkv_slice key, mlkv_slice cell, mlkv_buffer *out)
+{
+    return values_of_key(values_append_cell(o, cell, out), key);
+}
+
+int values_of_key(int result, mlkv_slice key)
+{
+    if (result != MLKV_E_CORRUPT)
+        return result;
+    return error_set(MLKV_E_CORRUPT, "key '%s': %s", error_quote(key.data, key.size),
+                     mlkv_error_detail());
 }
 
 int values_end_get(int result, size_t old_size, mlkv_buffer *buffer)

@@ -5,16 +5,28 @@
 #include "types/integer.h"
 #include "view/op.h"
 
+/* A cell in `cells`; size 0: the value is coded otherwise. */
+typedef struct {
+    size_t offset, size;
+} values_cell;
+
 typedef struct {
     mlkv *view;
     op_value *prepared; /* the large ones, in the order of the call */
     size_t count, next;
     op_value single;     /* memory for one of them */
     mlkv_buffer scratch; /* the cell of a small one that this store compresses */
+    /* values of keys with a dictionary: */
+    mlkv_buffer cells;
+    values_cell *coded; /* NULL or one a pair, in the order of the call */
+    values_cell single_coded;
+    size_t at; /* the pair that is next */
 } values;
 
-/* Start *self as {0}. Makes the large values ready, outside every lock; small ones cost nothing here. */
-int values_prepare(values *self, mlkv *view, const mlkv_pair *pairs, size_t n);
+/* Start *self as {0}. key: whose values these are; NULL: each pair's name is its key. Makes the large values ready, and those that a
+ * dictionary makes smaller, outside every lock; small ones without a dictionary cost nothing here. */
+int values_prepare(values *self, mlkv *view, const mlkv_slice *key, const mlkv_pair *pairs,
+                   size_t n);
 
 /* In the rule, at its begin. */
 void values_restart(values *self);
@@ -28,6 +40,11 @@ void values_done(values *self);
 
 /* A cell's bytes to the end of *out, without a detour for raw ones. */
 int values_append_cell(op *o, mlkv_slice cell, mlkv_buffer *out);
+/* The same of this key's, which is named if they are broken. */
+int values_append_value(op *o, mlkv_slice key, mlkv_slice cell, mlkv_buffer *out);
+
+/* Returns result; if it is MLKV_E_CORRUPT, the detail names the key whose value it was. */
+int values_of_key(int result, mlkv_slice key);
 
 /* A caller's buffer must keep its content unless the whole operation succeeds. So a rule sets its size to what it was before
  * the operation, appends the new bytes, and afterwards

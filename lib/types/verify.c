@@ -12,7 +12,8 @@
  *      index, and a sorted set's order, against its members.
  *   3. Tensors: form, chunks, sizes, checksums, the sum of stored bytes; rows beside the chunks.
  *   4. Expiries: keys, and fields of hashes, against the records in order of time.
- *   5. Blobs: pieces, checksums, reference counts, blobs that belong to nobody. The number of keys.
+ *   5. Dictionaries: form, and the table of those in use.
+ *   6. Blobs: pieces, checksums, reference counts, blobs that belong to nobody. The number of keys.
  *
  * A record that the store cannot read (its checksum is wrong) ends the walk of its class; the sums
  * are then left out, as they would blame others.
@@ -86,6 +87,8 @@ static int verify_record(verifier *self, mlkv_slice key, mlkv_slice value)
     case RECORD_WASTE:
     case RECORD_NOTE:
         return verify_blob_id(self, key, value);
+    case RECORD_DICTIONARY:
+        return verify_dictionary(self, key, value);
     case RECORD_COUNTER:
         return verify_counter(self, key, value);
     case RECORD_GARBAGE: /* looked at before the walk */

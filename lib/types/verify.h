@@ -68,8 +68,9 @@ typedef struct {
     scan *records; /* the one being walked: cells are decoded from its snapshot */
     mlkv_buffer raw;
     mlkv_buffer last_key;
-    uint64_t counted_keys; /* what the counter says */
-    bool partial;          /* records were skipped: nothing that needs all of them can be said */
+    uint64_t counted_keys;    /* what the counter says */
+    uint32_t next_dictionary; /* as the table says; 0: there is none */
+    bool partial;             /* records were skipped: nothing that needs all of them can be said */
 } verifier;
 
 /* Tells of a problem, in a sentence. 0 or MLKV_ABSENT. */
@@ -86,6 +87,9 @@ int verify_blob_id(verifier *self, mlkv_slice key, mlkv_slice value); /* R, W, N
  * *ret_good may be NULL. */
 int verify_cell(verifier *self, mlkv_slice key, mlkv_slice cell, bool *ret_good);
 int verify_blobs_end(verifier *self);
+
+/* --- verify_dictionaries.c --- */
+int verify_dictionary(verifier *self, mlkv_slice key, mlkv_slice value); /* D */
 
 /* --- verify_lives.c --- */
 /* Before the walk: all lives. */

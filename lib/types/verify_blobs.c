@@ -125,7 +125,7 @@ int verify_cell(verifier *self, mlkv_slice key, mlkv_slice cell, bool *ret_good)
     } else {
         self->raw.size = 0;
         if (result == MLKV_OK)
-            result = cell_decode(cell, &self->raw);
+            result = scan_cell_append(self->records, cell, &self->raw); /* with its dictionary */
         good = result == MLKV_OK;
         result = verify_result(self, key, result);
     }

@@ -89,8 +89,8 @@ typedef struct {
 /* Start *value as {0}. raw is read only during the call. MLKV_E_MEMORY, MLKV_E_FULL, MLKV_E_IO,
  * MLKV_E_READONLY. */
 int op_value_prepare(mlkv *view, mlkv_slice raw, op_value *value);
-/* The same for n values at once, which share LMDB commits; form: what numbers they are, {0} if none. as_blobs: each becomes a blob whatever
- * its size (but not an empty one), for data of which the sum is large. */
+/* The same for n values at once, which share LMDB commits; form: what numbers they are, {0} if none. as_blobs: each
+ * becomes a blob whatever its size (but not an empty one), for data of which the sum is large. */
 int op_values_prepare(mlkv *view, planes_form form, const mlkv_slice *raws, size_t n, bool as_blobs,
                       op_value *values);
 /* In the rule: says that a record put by it refers to the value: counts the reference. Once for
@@ -132,6 +132,12 @@ int op_lend(op *o, mlkv_slice cells, op_loan **loan);
 int op_loan_map(op_loan *loan, bool is_private, void **ret_memory);
 /* Any thread, in a forked child too. NULL accepted. Results are those of mlkv_close, if this was the store's last user. */
 int op_loan_end(op_loan *loan);
+
+/* With what values of this key are coded, outside an op: NULL: with no dictionary, or the view cannot write. Two loads
+ * if the store has none. It lives as long as the store is open. */
+const dictionary_coder *op_dictionary(mlkv *view, mlkv_slice key);
+/* Appends the cell of a small value of this key, in a rule: with its dictionary, compressed, or as it is. MLKV_E_MEMORY. */
+int op_cell_encode(op *o, mlkv_slice key, mlkv_slice raw, mlkv_buffer *out);
 
 /* How values are encoded in this store (threshold, level). */
 const cell_options *op_cell_options(const op *o);

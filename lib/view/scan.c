@@ -400,7 +400,7 @@ int scan_cell_append(scan *self, mlkv_slice cell, mlkv_buffer *out)
     if (result != MLKV_OK)
         return result;
     if (kind != CELL_BLOB)
-        return cell_decode(cell, out);
+        return view_cell_decode(self->engine, cell, kind, out);
     size_t before = out->size;
     void *to = blob.size > SIZE_MAX / 2 - before ? NULL : buffer_extend(out, (size_t)blob.size);
     if (to == NULL)

@@ -192,6 +192,35 @@ void op_value_done(mlkv *view, op_value *value)
     *value = (op_value){0};
 }
 
+/* --- dictionaries --- */
+
+const dictionary_coder *op_dictionary(mlkv *view, mlkv_slice key)
+{
+    if (view == NULL || view->kind == VIEW_SNAPSHOT || view->read_only)
+        return NULL;
+    engine *self = atomic_load_explicit(&view->engine, memory_order_acquire);
+    if (__builtin_expect(atomic_load_explicit(&self->abandoned, memory_order_relaxed), 0) &&
+        view_enter(view, &self) != MLKV_OK)
+        return NULL; /* the write itself will say so */
+    return engine_dictionary_for(self, key);
+}
+
+int op_cell_encode(op *o, mlkv_slice key, mlkv_slice raw, mlkv_buffer *out)
+{
+    const dictionary_coder *with = engine_dictionary_for(o->engine, key);
+    int result = with == NULL ? MLKV_ABSENT : cell_encode_with(with, raw, out);
+    return result != MLKV_ABSENT ? result : cell_encode(&o->engine->options.cells, raw, out);
+}
+
+int view_cell_decode(engine *self, mlkv_slice cell, int kind, mlkv_buffer *out)
+{
+    const dictionary_decoder *with = NULL;
+    if (kind != CELL_DICTIONARY)
+        return cell_decode(cell, out);
+    int result = engine_dictionary(self, cell_dictionary(cell), &with);
+    return result != MLKV_OK ? result : cell_decode_with(with, cell, out);
+}
+
 /* --- references --- */
 
 static mlkv_slice id_key(int class, uint64_t id, unsigned char key[ID_KEY_SIZE])
@@ -260,13 +289,11 @@ void op_adopt_none(op *o)
     o->adoptees->size = 0;
 }
 
-static int blob_of(mlkv_slice cell, cell_blob *ret_blob, bool *ret_is_blob)
+static int kind_of(mlkv_slice cell, cell_blob *ret_blob, int *ret_kind)
 {
-    int kind;
     uint64_t size;
-    int result = cell_inspect(cell, &kind, &size, ret_blob);
-    *ret_is_blob = result == MLKV_OK && kind == CELL_BLOB;
-    return result;
+    *ret_kind = CELL_RAW;
+    return cell_inspect(cell, ret_kind, &size, ret_blob);
 }
 
 /* The blob that a cell refers to, its raw size, and its references, at least 1. MLKV_ABSENT: the cell
@@ -275,10 +302,10 @@ static int count_of(op *o, mlkv_slice cell, uint64_t *ret_id, uint64_t *ret_size
                     uint64_t *ret_count)
 {
     cell_blob blob;
-    bool is_blob;
+    int kind;
     uint64_t count = 0;
-    int result = blob_of(cell, &blob, &is_blob);
-    if (result == MLKV_OK && !is_blob)
+    int result = kind_of(cell, &blob, &kind);
+    if (result == MLKV_OK && kind != CELL_BLOB)
         return MLKV_ABSENT;
     if (result == MLKV_OK)
         result = get_references(o, blob.id, &count);
@@ -357,9 +384,9 @@ static int read_blob(const op *o, const cell_blob *blob, uint64_t offset, size_t
 int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n)
 {
     cell_blob blob;
-    bool is_blob;
-    int result = blob_of(cell, &blob, &is_blob);
-    if (result == MLKV_OK && !is_blob)
+    int kind;
+    int result = kind_of(cell, &blob, &kind);
+    if (result == MLKV_OK && kind != CELL_BLOB)
         result = error_set(MLKV_E_ARGUMENT, "a cell is no blob");
     for (size_t i = 0; i < n && result == MLKV_OK; i++) {
         if (parts[i].offset > blob.size || parts[i].size > blob.size - parts[i].offset)
@@ -372,12 +399,12 @@ int op_cell_read_parts(op *o, mlkv_slice cell, const blob_part *parts, size_t n)
 int op_cell_append(op *o, mlkv_slice cell, mlkv_buffer *out)
 {
     cell_blob blob;
-    bool is_blob;
-    int result = blob_of(cell, &blob, &is_blob);
+    int kind;
+    int result = kind_of(cell, &blob, &kind);
     if (result != MLKV_OK)
         return result;
-    if (!is_blob)
-        return cell_decode(cell, out);
+    if (kind != CELL_BLOB)
+        return view_cell_decode(o->engine, cell, kind, out);
     size_t before = out->size;
     if (blob.size > SIZE_MAX / 2 - before)
         return error_set(MLKV_E_SIZE, "a value of %llu bytes", (unsigned long long)blob.size);
@@ -418,7 +445,7 @@ int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size
     if (size == raw_size && size != 0)
         return cell_decode(cell, &direct);
     mlkv_buffer whole = {0};
-    result = cell_decode(cell, &whole);
+    result = view_cell_decode(o->engine, cell, kind, &whole);
     if (result == MLKV_OK)
         bytes_copy(to, (unsigned char *)whole.data + offset, size);
     mlkv_buffer_free(&whole);
@@ -428,10 +455,11 @@ int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size
 int op_cell_parts_task(const op *o, mlkv_slice cell, const blob_part *parts, size_t n)
 {
     cell_blob blob;
-    bool is_blob, own = o->view->kind != VIEW_SNAPSHOT;
+    int kind;
+    bool own = o->view->kind != VIEW_SNAPSHOT;
     store_read *read = o->view->read;
-    int result = blob_of(cell, &blob, &is_blob);
-    if (result != MLKV_OK || !is_blob)
+    int result = kind_of(cell, &blob, &kind);
+    if (result != MLKV_OK || kind != CELL_BLOB)
         return result != MLKV_OK ? result : cell_decode_parts(cell, parts, n);
     result = own ? store_read_begin(o->engine->store, &read) : MLKV_OK;
     if (result != MLKV_OK)

@@ -96,6 +96,9 @@ int view_let_go(mlkv *snapshot);
 /* A record of a snapshot view. */
 int view_snapshot_get(mlkv *view, mlkv_slice key, mlkv_buffer *ret_value);
 
+/* value.c: the bytes of a cell that is no blob, to the end of *out; loads its dictionary, if it needs one. */
+int view_cell_decode(engine *self, mlkv_slice cell, int kind, mlkv_buffer *out);
+
 /* Scratch memory of a thread, freed when it ends. Taken by one op at a time; a nested op gets fresh
  * memory. */
 typedef struct {

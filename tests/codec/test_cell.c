@@ -201,8 +201,8 @@ START_TEST(broken_cells)
     OK(buffer_append(&back, "kept", 4));
     MUST(MLKV_E_CORRUPT, cell_decode(slice_of(NULL, 0), &back));
     MUST(MLKV_E_CORRUPT, cell_inspect(slice_of(NULL, 0), NULL, NULL, NULL));
-    MUST(MLKV_E_CORRUPT, cell_decode(TEXT("\4abc"), &back));
-    ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "kind is 4"));
+    MUST(MLKV_E_CORRUPT, cell_decode(TEXT("\11abc"), &back));
+    ck_assert_ptr_nonnull(strstr(mlkv_error_detail(), "kind is 9"));
     OK(cell_encode(&options, slice_of(raw, sizeof raw), &cell));
     for (size_t size = 1; size < cell.size; size++)
         MUST(MLKV_E_CORRUPT, cell_decode(slice_of(cell.data, size), &back));

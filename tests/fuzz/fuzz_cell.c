@@ -6,13 +6,15 @@
  *  2. cell_inspect and cell_decode agree about the size; a refused cell leaves the output as it
  * was.
  *  3. What was decoded, encoded again and decoded again, is the same.
- *  4. A piece that is accepted has the checksum that it says.
+ *  4. The same for cells with a dictionary, which is that of the seeds: another one, or none, is refused.
+ *  5. A piece that is accepted has the checksum that it says.
  */
 #define FUZZ_MUTATIONS_EACH 15000
 #include "fuzz.h"
 
 #include "base/hash.h"
 #include "codec/cell.h"
+#include "small_values.h"
 
 /* Decoding more than this only costs time. */
 enum { RAW_SIZE_MAX = 4 << 20, PIECE_SIZE_TRIED = 16 << 10 };
@@ -21,7 +23,7 @@ static const cell_options options = {.threshold_bytes = 32, .level = 1};
 static mlkv_buffer decoded;
 static mlkv_buffer encoded;
 static mlkv_buffer again;
-static uint64_t accepted[4]; /* by kind, so that main can see that the seeds reach the depths */
+static uint64_t accepted[5]; /* by kind, so that main can see that the seeds reach the depths */
 static uint64_t pieces_accepted;
 
 static void use_raw(mlkv_slice raw)
@@ -51,6 +53,47 @@ static void try_parts(mlkv_slice cell, const mlkv_slice *raw)
         REQUIRE(memcmp(first, bytes, 8) == 0 && memcmp(last, bytes + end - 16, 16) == 0);
 }
 
+enum { DICTIONARY = 3, LEARNED = 400 };
+static dictionary_coder *coder;
+static dictionary_decoder *decoder;
+
+static void make_dictionary(void)
+{
+    static char texts[LEARNED * SMALL_VALUE_MAX];
+    static size_t sizes[LEARNED];
+    size_t total = 0;
+    mlkv_buffer bytes = {0};
+    for (size_t i = 0; i < LEARNED; i++)
+        total += sizes[i] = small_json(i, texts + total);
+    REQUIRE(dictionary_learn(slice_of(texts, total), sizes, LEARNED, 8000, &bytes) == 0);
+    dictionary_set_id(bytes.data, DICTIONARY);
+    REQUIRE(dictionary_coder_create(DICTIONARY, slice_of_buffer(&bytes), 1, &coder) == 0);
+    REQUIRE(dictionary_decoder_create(DICTIONARY, slice_of_buffer(&bytes), &decoder) == 0);
+    mlkv_buffer_free(&bytes);
+}
+
+/* A cell that was inspected as one with a dictionary. */
+static void try_dictionary(mlkv_slice cell, uint64_t raw_size)
+{
+    if (decoder == NULL)
+        make_dictionary();
+    decoded.size = 0;
+    REQUIRE(buffer_append(&decoded, "kept", 4) == 0);
+    int result = cell_decode_with(decoder, cell, &decoded);
+    REQUIRE((result == MLKV_E_ARGUMENT) == (cell_dictionary(cell) != DICTIONARY));
+    REQUIRE(result == 0 || result == MLKV_E_CORRUPT || result == MLKV_E_ARGUMENT);
+    REQUIRE(decoded.size == 4 + (result == 0 ? raw_size : 0));
+    if (result != 0)
+        return;
+    mlkv_slice raw = slice_of((char *)decoded.data + 4, decoded.size - 4);
+    encoded.size = again.size = 0;
+    if (cell_encode_with(coder, raw, &encoded) == 0) {
+        REQUIRE(cell_decode_with(decoder, slice_of_buffer(&encoded), &again) == 0);
+        REQUIRE(slice_equal(raw, slice_of_buffer(&again)));
+    }
+    accepted[CELL_DICTIONARY]++;
+}
+
 static void try_cell(mlkv_slice cell)
 {
     int kind = -1;
@@ -69,8 +112,8 @@ static void try_cell(mlkv_slice cell)
     if (result != 0) {
         REQUIRE(decoded.size == 4 && !lent);
         try_parts(cell, NULL);
-        REQUIRE(result == MLKV_E_CORRUPT ||
-                (result == MLKV_E_ARGUMENT && inspected == 0 && kind == CELL_BLOB));
+        REQUIRE(result == MLKV_E_CORRUPT || (result == MLKV_E_ARGUMENT && inspected == 0 &&
+                                             (kind == CELL_BLOB || kind == CELL_DICTIONARY)));
     } else {
         REQUIRE(inspected == 0 && kind != CELL_BLOB && decoded.size == 4 + raw_size);
         mlkv_slice raw = slice_of((char *)decoded.data + 4, decoded.size - 4);
@@ -84,6 +127,8 @@ static void try_cell(mlkv_slice cell)
         REQUIRE(cell_encode_blob(&blob, &encoded) == 0);
         REQUIRE(slice_equal(cell, slice_of_buffer(&encoded)));
     }
+    if (inspected == 0 && kind == CELL_DICTIONARY)
+        try_dictionary(cell, raw_size);
     if (inspected == 0 && (result == 0 || kind == CELL_BLOB))
         accepted[kind]++;
 }
@@ -133,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef FUZZ_WITH_LIBFUZZER
 
-enum { SEED_COUNT = 16, SEED_PLANES = 10, SEED_RAW_SIZE = 2000 };
+enum { SEED_COUNT = 18, SEED_PLANES = 10, SEED_DICTIONARY = 16, SEED_RAW_SIZE = 2000 };
 
 /* Numbers of which some planes are noise, some repeat, some are one byte. */
 static void make_planes_seed(unsigned number, mlkv_buffer *seed)
@@ -159,6 +204,13 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
     if (number >= SEED_COUNT)
         return false;
     seed->size = 0;
+    if (number >= SEED_DICTIONARY) {
+        char text[SMALL_VALUE_MAX];
+        if (coder == NULL)
+            make_dictionary();
+        REQUIRE(cell_encode_with(coder, slice_of(text, small_json(number, text)), seed) == 0);
+        return true;
+    }
     if (number >= SEED_PLANES) {
         make_planes_seed(number - SEED_PLANES, seed);
         return true;
@@ -182,18 +234,20 @@ static bool make_seed(unsigned number, mlkv_buffer *seed)
 static void check_reached(void)
 {
     fprintf(stderr,
-            "fuzz_cell: %llu raw, %llu zstd, %llu blob, %llu planes cells and %llu pieces were "
-            "accepted\n",
+            "fuzz_cell: %llu raw, %llu zstd, %llu blob, %llu planes, %llu dictionary cells and "
+            "%llu pieces were accepted\n",
             (unsigned long long)accepted[CELL_RAW], (unsigned long long)accepted[CELL_ZSTD],
             (unsigned long long)accepted[CELL_BLOB], (unsigned long long)accepted[CELL_PLANES],
-            (unsigned long long)pieces_accepted);
+            (unsigned long long)accepted[CELL_DICTIONARY], (unsigned long long)pieces_accepted);
     REQUIRE(accepted[CELL_RAW] > 100 && accepted[CELL_ZSTD] > 100 && accepted[CELL_BLOB] > 100 &&
-            pieces_accepted > 100);
+            pieces_accepted > 100 && accepted[CELL_DICTIONARY] > 100);
     REQUIRE(accepted[CELL_ZSTD] + accepted[CELL_BLOB] + pieces_accepted <
             (uint64_t)SEED_COUNT * FUZZ_MUTATIONS_EACH);
     mlkv_buffer_free(&decoded);
     mlkv_buffer_free(&encoded);
     mlkv_buffer_free(&again);
+    dictionary_coder_destroy(coder);
+    dictionary_decoder_destroy(decoder);
 }
 
 #endif

@@ -418,7 +418,7 @@ static void class_unknown(damage *self)
 }
 static void class_unused(damage *self)
 {
-    put(self, TEXT("D12345678"), TEXT(""));
+    put(self, TEXT("Z12345678"), TEXT(""));
 }
 static void garbage_short(damage *self)
 {
