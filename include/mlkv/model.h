@@ -189,6 +189,11 @@ MLKV_API void mlkv_model_contents_free(mlkv_model_contents *contents);
 MLKV_API int mlkv_model_tensors(mlkv *view, mlkv_slice name, uint64_t version, mlkv_rows *ret_names,
                                 uint64_t *ret_version);
 
+/* The metadata that a version (0: the current one) was published with, in place of the content of *ret_metadata; empty if there was none.
+ * Cost: O(metadata). Returns MLKV_OK; MLKV_ABSENT: no such version. */
+MLKV_API int mlkv_model_metadata(mlkv *view, mlkv_slice name, uint64_t version,
+                                 mlkv_buffer *ret_metadata);
+
 /* Describes a published version (0: the current one). The caller has set ret_info->size. Returns MLKV_OK; MLKV_ABSENT: no such
  * version; MLKV_E_ARGUMENT: a size that this library does not know. */
 MLKV_API int mlkv_model_get_info(mlkv *view, mlkv_slice name, uint64_t version,

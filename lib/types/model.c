@@ -20,6 +20,7 @@ typedef struct {
     model_version found;
     uint64_t current;
     model_items items;
+    mlkv_buffer metadata;
 } ask_call;
 
 /* --- current --- */
@@ -179,6 +180,30 @@ int mlkv_model_tensors(mlkv *view, mlkv_slice name, uint64_t version, mlkv_rows 
     if (result == MLKV_OK && ret_version != NULL)
         *ret_version = call.found.version;
     model_items_done(&call.items);
+    model_done(&call.model);
+    return result;
+}
+
+static int metadata_rule(op *o, void *context)
+{
+    ask_call *call = context;
+    int result = info_rule(o, context);
+    return result != MLKV_OK
+               ? result
+               : model_read_metadata(o, &call->model, call->found.version, &call->metadata);
+}
+
+int mlkv_model_metadata(mlkv *view, mlkv_slice name, uint64_t version, mlkv_buffer *ret_metadata)
+{
+    ask_call call = {.version = version};
+    int result = model_init(&call.model, view, name);
+    if (result == MLKV_OK)
+        result = argument_pointer(ret_metadata, "ret_metadata");
+    if (result == MLKV_OK)
+        result = op_read(view, metadata_rule, &call);
+    if (result == MLKV_OK)
+        result = buffer_assign(ret_metadata, call.metadata.data, call.metadata.size);
+    mlkv_buffer_free(&call.metadata);
     model_done(&call.model);
     return result;
 }

@@ -13,6 +13,7 @@ from ._computing import Absent, CachedFunction
 from ._lending import TensorLoan
 from ._library import VERSION as __version__
 from ._locks import Lock, LockError, LockNotOwnedError
+from ._models import Model, ModelInfo, Publication
 from ._nearest import Nearest
 from ._samples import Imported, Sample, Samples
 from ._salvage import SalvageReport, salvage
@@ -30,6 +31,7 @@ __all__ = [
     "Absent", "CachedFunction", "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Nearest",
     "Pipeline", "Redis", "Report",
     "Snapshot", "StrictRedis", "TensorInfo", "TensorLoan", "Transaction", "Transfer",
+    "Model", "ModelInfo", "Publication",
     "Watch", "__version__",
     "Imported", "Sample", "Samples", "SalvageReport", "salvage",
     "errors", "exceptions", *(name for name in errors.__all__ if name not in ("CLASSES", "error_of")),

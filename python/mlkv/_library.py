@@ -261,6 +261,28 @@ class FileInfo(SizedStructure):
     _fields_ = [("size", c_size_t), ("tensors", c_uint64), ("bytes", c_uint64), ("chunks_written", c_uint64)]
 
 
+class PublishOptions(SizedStructure):
+    _fields_ = [("size", c_size_t), ("keep_last", c_uint32), ("carry_rest", c_uint32), ("metadata", Slice)]
+
+
+class ModelInfo(SizedStructure):
+    _fields_ = [
+        ("size", c_size_t), ("version", c_uint64), ("published_ms", c_int64), ("tensors", c_uint64), ("raw_bytes", c_uint64),
+        ("stored_bytes", c_uint64), ("new_bytes", c_uint64), ("current", c_uint32), ("reserved", c_uint32),
+    ]  # fmt: skip
+
+
+ModelBegin = ctypes.CFUNCTYPE(None, c_void_p, c_uint64, c_uint64)
+ModelPlace = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_size_t, SliceOut, POINTER(TensorInfo))
+ModelVisit = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(ModelInfo))
+
+
+class ModelReader(SizedStructure):
+    _fields_ = [
+        ("size", c_size_t), ("begin", ModelBegin), ("place", ModelPlace), ("context", c_void_p), ("metadata", POINTER(Buffer)),
+    ]  # fmt: skip
+
+
 class Scored(ctypes.Structure):
     _fields_ = [("member", Slice), ("score", c_double)]
 
@@ -445,6 +467,24 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_tensor_borrow": (c_int, _V, Slice, ctypes.c_uint, POINTER(TensorInfo), POINTER(_V), POINTER(_V)),
     "mlkv_loan_return": (c_int, _V),
     "mlkv_loan_to_dlpack": (c_int, _V, c_int, POINTER(_V)),
+    "mlkv_model_begin": (c_int, _V, Slice, _HANDLE),
+    "mlkv_publication_version": (c_uint64, _V),
+    "mlkv_model_put": (c_int, _V, Slice, POINTER(Tensor), _V, POINTER(TensorOptions), _U64),
+    "mlkv_model_carry": (c_int, _V, Slice),
+    "mlkv_model_include": (c_int, _V, Slice),
+    "mlkv_model_publish": (c_int, _V, POINTER(PublishOptions), _U64),
+    "mlkv_model_abort": (c_int, _V),
+    "mlkv_model_current": (c_int, _V, Slice, _U64),
+    "mlkv_model_wait": (c_int, _V, Slice, c_uint64, c_int64, _U64),
+    "mlkv_model_key": (c_int, Slice, c_uint64, Slice, _BUFFER),
+    "mlkv_model_current_key": (c_int, _V, Slice, Slice, _BUFFER, _U64),
+    "mlkv_model_read": (c_int, _V, Slice, c_uint64, POINTER(ModelReader), _U64),
+    "mlkv_model_tensors": (c_int, _V, Slice, c_uint64, POINTER(Rows), _U64),
+    "mlkv_model_metadata": (c_int, _V, Slice, c_uint64, _BUFFER),
+    "mlkv_model_list": (c_int, _V, Slice, ModelVisit, c_void_p),
+    "mlkv_model_names": (c_int, _V, POINTER(Rows)),
+    "mlkv_model_rollback": (c_int, _V, Slice, c_uint64, _U64),
+    "mlkv_model_drop": (c_int, _V, Slice, c_uint64),
     "mlkv_tensor_get_info": (c_int, _V, Slice, POINTER(TensorInfo)),
     "mlkv_tensor_get": (c_int, _V, Slice, _V, c_size_t),
     "mlkv_tensor_read_rows": (c_int, _V, Slice, c_uint64, c_uint64, _V, c_size_t),

@@ -13,10 +13,10 @@ from . import _library
 from ._commands import Commands
 from ._lending import LendingCommands
 from ._library import VERSION, library
+from ._models import ModelCommands
 from ._npy import NpyCommands
 from ._safetensors import SafetensorsCommands
 from ._samples import SampleCommands
-from ._state import StateCommands
 from ._values import Codec, Pool, Value
 from ._view import Handle, check
 from .errors import ArgumentError, CorruptError, DataError, OwnerError
@@ -46,7 +46,7 @@ class Report(NamedTuple):
         return not self.problems
 
 
-class _Commands(SafetensorsCommands, NpyCommands, StateCommands, SampleCommands, LendingCommands, Commands):
+class _Commands(SafetensorsCommands, NpyCommands, ModelCommands, SampleCommands, LendingCommands, Commands):
     """With what reads and writes files, or many tensors at once, which a pipeline does not collect."""
 
 
