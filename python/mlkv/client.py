@@ -63,7 +63,6 @@ class Client(_Commands):
     """
 
     _closed_message = "this client is closed"
-    _stages = True
 
     def __init__(
         self,

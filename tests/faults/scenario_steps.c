@@ -8,6 +8,8 @@
  */
 #include "scenario_steps.h"
 
+#include "base/error.h"
+
 #include "harness.h"
 
 #include <string.h>
@@ -627,6 +629,87 @@ static int look_computed(mlkv *view)
     return look_string(view, TEXT("computed"), text_value());
 }
 
+/* --- models --- */
+
+static int save_model(mlkv *view, mlkv_slice name, uint32_t keep_last)
+{
+    static float numbers[ROWS * COLUMNS];
+    mlkv_model_item items[] = {
+        {TEXT("large"), {.dtype = MLKV_F32, .dimensions = 2, .shape = {ROWS, COLUMNS}}, numbers, 0},
+        {TEXT("small"), {.dtype = MLKV_F32, .dimensions = 1, .shape = {7}}, numbers, 0}};
+    mlkv_publish_options options = {
+        .size = sizeof options, .keep_last = keep_last, .metadata = text_value()};
+    fill_tensor(numbers, (size_t)ROWS * COLUMNS);
+    return mlkv_model_save(view, name, items, 2, NULL, &options, NULL);
+}
+
+static int look_at_model(mlkv *view, mlkv_slice name)
+{
+    static float wanted[ROWS * COLUMNS];
+    mlkv_model_contents contents = {0};
+    fill_tensor(wanted, (size_t)ROWS * COLUMNS);
+    int result = mlkv_model_load(view, name, 0, &contents);
+    if (result == MLKV_OK)
+        REQUIRE(contents.count == 2 && contents.items[0].bytes == sizeof wanted &&
+                    memcmp(contents.items[0].data, wanted, sizeof wanted) == 0 &&
+                    memcmp(contents.items[1].data, wanted, contents.items[1].bytes) == 0,
+                "the tensors of model %.9s", (const char *)name.data);
+    mlkv_model_contents_free(&contents);
+    return result < 0 ? result : result == MLKV_OK ? LOOK_DONE : LOOK_ABSENT;
+}
+
+static int publish_model(scenario *self, mlkv *view)
+{
+    (void)self;
+    return save_model(view, TEXT("published"), 2);
+}
+
+static int look_published(mlkv *view)
+{
+    return look_at_model(view, TEXT("published"));
+}
+
+/* Versions that share, are carried over, rolled back and dropped. */
+static int change_model(scenario *self, mlkv *view)
+{
+    (void)self;
+    mlkv *tx = NULL;
+    mlkv_publication *p = NULL;
+    mlkv_rows rows = {0};
+    mlkv_publish_options options = {.size = sizeof options, .carry_rest = 1};
+    int result = mlkv_begin(view, &tx);
+    if (result != MLKV_OK)
+        return result;
+    mlkv_slice name = TEXT("in versions");
+    result = save_model(tx, name, 0);
+    if (result == MLKV_OK)
+        result = save_model(tx, name, 1);
+    if (result == MLKV_OK)
+        result = mlkv_model_begin(tx, name, &p);
+    if (result == MLKV_OK && (result = mlkv_model_carry(p, TEXT("small"))) == MLKV_OK &&
+        (result = mlkv_model_publish(p, &options, NULL)) == MLKV_OK)
+        p = NULL;
+    if (p != NULL) {
+        error_kept kept;
+        error_keep(&kept);
+        (void)mlkv_model_abort(p);
+        error_restore(&kept);
+    }
+    if (result == MLKV_OK)
+        result = mlkv_model_rollback(tx, name, 0, NULL);
+    if (result == MLKV_OK)
+        result = mlkv_model_drop(tx, name, 3);
+    if (result == MLKV_OK)
+        result = mlkv_model_names(tx, &rows);
+    mlkv_rows_free(&rows);
+    return end_transaction(tx, result);
+}
+
+static int look_changed_model(mlkv *view)
+{
+    return look_at_model(view, TEXT("in versions"));
+}
+
 static int add_one(scenario *self, mlkv *view)
 {
     (void)self;
@@ -659,4 +742,6 @@ const scenario_step scenario_steps[SCENARIO_STEPS] = {
     {"transaction of rows", change_rows, look_rows},
     {"transaction of few rows", change_few, look_few},
     {"get or compute", get_or_compute, look_computed},
+    {"model", publish_model, look_published},
+    {"transaction of versions", change_model, look_changed_model},
 };
