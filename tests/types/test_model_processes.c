@@ -85,7 +85,7 @@ START_TEST(readers_see_one_version)
     shared *s = shared_page();
     pid_t readers[READERS];
     start_readers(folder, s, readers);
-    for (unsigned i = 1; i <= rounds(300); i++) {
+    for (unsigned i = 1; i <= rounds(150); i++) {
         publish_number(db, i % 50 == 0 ? 1 : 3);
         if (i % 7 == 0)
             OK(mlkv_model_rollback(db, M, i - 1, NULL));
@@ -184,7 +184,7 @@ START_TEST(killed_at_random)
     const char *folder = harness_folder();
     mlkv *db = folder_store(folder);
     shared *s = shared_page();
-    for (unsigned i = 0; i < rounds(30); i++) {
+    for (unsigned i = 0; i < rounds(20); i++) {
         kill_one(folder, s, -1, 0, i * 2654435761u >> 7);
         check_after_death(db);
         if (i % 10 == 9)
@@ -204,7 +204,7 @@ START_TEST(killed_at_fault_points)
     mlkv *db = folder_store(folder);
     shared *s = shared_page();
     for (unsigned i = 0; i < sizeof points / sizeof *points; i++)
-        for (unsigned k = 0; k < rounds(5); k++) {
+        for (unsigned k = 0; k < rounds(3); k++) {
             kill_one(folder, s, points[i], 1 + k * 7 + i % 3, 0);
             check_after_death(db);
         }
