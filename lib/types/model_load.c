@@ -55,7 +55,7 @@ static int compare_rule(op *o, void *context)
 {
     load_call *call = context;
     model *self = &call->model;
-    model_version now;
+    model_version now = {0};
     call->same = false;
     int result = model_open(o, self);
     if (result == MLKV_OK)

@@ -117,7 +117,7 @@ int model_get_item(op *o, model *self, uint64_t version, mlkv_slice tensor_name,
 static int put_field(op *o, model *self, uint64_t version, mlkv_slice name, mlkv_slice cell)
 {
     entry manifest;
-    hash_field field;
+    hash_field field = {.stands = false};
     int result = open_manifest(o, self, version, &manifest);
     if (result == MLKV_ABSENT)
         result = entry_create(o, &manifest, TYPE_HASH);

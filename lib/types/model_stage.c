@@ -152,7 +152,7 @@ int model_open_staged(op *o, model *self, const mlkv_publication *publication,
     int result = model_open(o, self);
     if (result == MLKV_OK)
         result = model_get_version(o, self, publication->version, ret_version);
-    if (result < 0)
+    if (result != MLKV_OK && result != MLKV_ABSENT)
         return result;
     if (result == MLKV_ABSENT || ret_version->state != MODEL_STAGED ||
         ret_version->token != publication->token)
