@@ -58,7 +58,12 @@ typedef struct {
     _Alignas(CACHE_LINE) _Atomic(store_read *) idle;
 } store_slot;
 
-enum { SEALS_SEEN = 1 << 14 }; /* a power of two; 64 KiB */
+/* Lines of seals that were looked at, a power of two: 1 MiB in all, of which a page exists once something in it is noted. */
+enum { SEAL_LINES = 1 << 14, SEAL_WAYS = CACHE_LINE / sizeof(uint32_t) };
+
+typedef struct {
+    _Alignas(CACHE_LINE) _Atomic uint32_t marks[SEAL_WAYS]; /* parts of keys' hashes; 0: none */
+} seal_line;
 
 struct store {
     store_slot slots[POOL_SLOTS];
@@ -69,8 +74,8 @@ struct store {
     MDB_dbi dbi;
     size_t page_size;
     bool read_only;
-    store_gate gate;                         /* enter is NULL: none */
-    _Atomic uint32_t seals_seen[SEALS_SEEN]; /* by the keys' hashes: parts of them; 0: none */
+    store_gate gate;       /* enter is NULL: none */
+    seal_line *seals_seen; /* SEAL_LINES, by the keys' hashes */
     store *next_abandoned;
 };
 

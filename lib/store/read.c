@@ -358,6 +358,24 @@ int store_read_get(store_read *read, mlkv_slice key, mlkv_slice *ret_value)
     return result != 0 ? result : store_unseal(key, &stored, ret_value);
 }
 
+static bool was_seen(const seal_line *line, uint32_t mark)
+{
+    for (unsigned i = 0; i < SEAL_WAYS; i++)
+        if (atomic_load_explicit(&line->marks[i], memory_order_relaxed) == mark)
+            return true;
+    return false;
+}
+
+/* In the first way that is free, or in the place of another: that one is looked at again. */
+static void note_seen(seal_line *line, uint32_t mark)
+{
+    unsigned way = 0;
+    while (way < SEAL_WAYS && atomic_load_explicit(&line->marks[way], memory_order_relaxed) != 0)
+        way++;
+    atomic_store_explicit(&line->marks[way < SEAL_WAYS ? way : mark / 2 % SEAL_WAYS], mark,
+                          memory_order_relaxed);
+}
+
 int store_read_get_lasting(store_read *read, mlkv_slice key, mlkv_slice *ret_value)
 {
     MDB_val stored;
@@ -366,14 +384,14 @@ int store_read_get_lasting(store_read *read, mlkv_slice key, mlkv_slice *ret_val
         return result;
     uint64_t hash = hash_key(key.data, key.size);
     uint32_t mark = (uint32_t)(hash >> 32) | 1;
-    _Atomic uint32_t *seen = &read->owner->seals_seen[hash & (SEALS_SEEN - 1)];
-    if (atomic_load_explicit(seen, memory_order_relaxed) == mark && stored.mv_size >= SEAL_SIZE) {
+    seal_line *line = &read->owner->seals_seen[hash & (SEAL_LINES - 1)];
+    if (stored.mv_size >= SEAL_SIZE && was_seen(line, mark)) {
         *ret_value = slice_of(stored.mv_data, stored.mv_size - SEAL_SIZE);
         return 0;
     }
     result = store_unseal(key, &stored, ret_value);
     if (result == 0)
-        atomic_store_explicit(seen, mark, memory_order_relaxed);
+        note_seen(line, mark);
     return result;
 }
 

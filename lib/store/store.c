@@ -27,6 +27,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -327,6 +328,17 @@ static int open_all(store *self, const char *folder, bool create)
     return result;
 }
 
+/* Of fresh pages: those in which nothing is noted cost nothing. */
+static int make_seals(store *self)
+{
+    void *lines = mmap(NULL, SEAL_LINES * sizeof(seal_line), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (lines == MAP_FAILED)
+        return error_set_memory("a store's list of seals");
+    self->seals_seen = lines;
+    return 0;
+}
+
 int store_open(const char *folder, bool create, bool read_only, store **ret_store)
 {
     return store_open_gated(folder, create, read_only, NULL, ret_store);
@@ -345,7 +357,9 @@ int store_open_gated(const char *folder, bool create, bool read_only, const stor
     self->read_only = read_only;
     if (gate != NULL)
         self->gate = *gate;
-    int result = open_all(self, folder, create && !read_only);
+    int result = make_seals(self);
+    if (result == 0)
+        result = open_all(self, folder, create && !read_only);
     if (result != 0) {
         store_close(self);
         return result;
@@ -361,6 +375,8 @@ void store_close(store *self)
     store_pool_drain(self);
     if (self->env != NULL)
         mdb_env_close(self->env);
+    if (self->seals_seen != NULL)
+        (void)munmap(self->seals_seen, SEAL_LINES * sizeof(seal_line));
     lock_destroy(&self->lock);
     free(self);
 }
