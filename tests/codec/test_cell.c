@@ -267,6 +267,20 @@ START_TEST(pieces)
 }
 END_TEST
 
+/* Piece 7 of blob 99 in pages of 256 bytes. */
+static void make_paged(mlkv_slice raw, mlkv_buffer *piece)
+{
+    mlkv_slice borrowed;
+    piece->size = 0;
+    void *header = buffer_extend(piece, 256 - BLOB_BEFORE_VALUE);
+    ck_assert_ptr_nonnull(header);
+    blob_paged_header(99, 7, raw, 256, header);
+    OK(buffer_append(piece, raw.data, raw.size));
+    OK(blob_piece_borrow(99, 7, slice_of_buffer(piece), raw.size, &borrowed));
+    ck_assert_ptr_eq(borrowed.data, (char *)piece->data + 256 - BLOB_BEFORE_VALUE);
+    ck_assert_uint_eq(borrowed.size, raw.size);
+}
+
 /* Every flipped bit and every cut of a piece is found, whatever it hits. */
 START_TEST(broken_pieces)
 {
@@ -275,10 +289,13 @@ START_TEST(broken_pieces)
     fill_text(raw, sizeof raw);
     mlkv_buffer piece = {0};
     const cell_options *hows[] = {&options, &no_compression};
-    for (int how = 0; how < 2; how++) {
-        encode_piece(hows[how], slice_of(raw, sizeof raw), &piece);
+    for (int how = 0; how < 3; how++) {
+        if (how == 2)
+            make_paged(slice_of(raw, sizeof raw), &piece);
+        else
+            encode_piece(hows[how], slice_of(raw, sizeof raw), &piece);
         unsigned char *bytes = piece.data;
-        ck_assert_uint_eq(bytes[4], how == 0 ? CELL_ZSTD : CELL_RAW);
+        ck_assert_uint_eq(bytes[4], how == 0 ? CELL_ZSTD : how == 1 ? CELL_RAW : PIECE_PAGED);
         for (size_t size = 0; size < piece.size; size++)
             MUST(MLKV_E_CORRUPT, blob_piece_decode(99, 7, slice_of(bytes, size), back, sizeof raw));
         for (size_t bit = 0; bit < piece.size * 8; bit++) {

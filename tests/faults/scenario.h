@@ -11,7 +11,7 @@
 #include <mlkv/mlkv.h>
 #include <stdbool.h>
 
-enum { SCENARIO_STEPS = 25, SCENARIO_NOT_RUN = 100 };
+enum { SCENARIO_STEPS = 26, SCENARIO_NOT_RUN = 100 };
 
 typedef struct {
     const char *folder;

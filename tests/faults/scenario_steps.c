@@ -716,6 +716,35 @@ static int add_one(scenario *self, mlkv *view)
     return mlkv_string_add(view, TEXT("number"), 1, NULL);
 }
 
+/* Lent where it stands, in two mappings. */
+static int put_lent_tensor(scenario *self, mlkv *view)
+{
+    static float numbers[ROWS * COLUMNS];
+    mlkv_tensor shape = {.dtype = MLKV_F32, .dimensions = 2, .shape = {ROWS, COLUMNS}};
+    mlkv_tensor_options options = {.size = sizeof options, .chunk_bytes = 8192, .contiguous = 1};
+    (void)self;
+    fill_tensor(numbers, (size_t)ROWS * COLUMNS);
+    return mlkv_tensor_put(view, TEXT("lent"), &shape, numbers, &options);
+}
+
+static int look_lent_tensor(mlkv *view)
+{
+    static float wanted[ROWS * COLUMNS];
+    mlkv_loan *loan = NULL;
+    void *data = NULL;
+    int result = look_tensor(view, TEXT("lent"), ROWS);
+    if (result != LOOK_DONE)
+        return result;
+    result = mlkv_tensor_borrow(view, TEXT("lent"), MLKV_LOAN_PRIVATE, NULL, &data, &loan);
+    if (result < 0)
+        return result;
+    REQUIRE(result == MLKV_OK, "a tensor that is there is not lent");
+    fill_tensor(wanted, (size_t)ROWS * COLUMNS);
+    REQUIRE(memcmp(data, wanted, sizeof wanted) == 0, "a lent tensor");
+    result = mlkv_loan_return(loan);
+    return result < 0 ? result : LOOK_DONE;
+}
+
 /* --- the table --- */
 
 const scenario_step scenario_steps[SCENARIO_STEPS] = {
@@ -744,4 +773,5 @@ const scenario_step scenario_steps[SCENARIO_STEPS] = {
     {"get or compute", get_or_compute, look_computed},
     {"model", publish_model, look_published},
     {"transaction of versions", change_model, look_changed_model},
+    {"lent tensor", put_lent_tensor, look_lent_tensor},
 };
