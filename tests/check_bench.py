@@ -14,7 +14,7 @@ TENSOR_NUMBERS = ("saved", "encode_gbps", "encode_min", "encode_max", "decode_gb
                   "encode_ratio", "ratio", "written_bytes")
 # Engines that every build has, in each workload.
 TENSOR_ENGINES = {"codec": "mlkv zstd copy memcpy", "threads": "mlkv mlkv-store", "whole": "mlkv mlkv-1 file file-synced memcpy",
-                  "gather": "mlkv mlkv-1m mlkv-8k array", "partial": "mlkv-part mlkv-full file", "add": "mlkv memcpy"}
+                  "gather": "mlkv mlkv-contiguous mlkv-lent mlkv-8k array", "partial": "mlkv-part mlkv-full file", "add": "mlkv memcpy"}
 KEY_FIELDS = {"workload": str, "engine": str, "durability": str, "keys": int, "threads": int, "ns_per_op": float, "min_ns": float,
               "max_ns": float}
 
