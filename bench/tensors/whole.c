@@ -1,8 +1,8 @@
 /* whole.c - tensors put and got whole: the library beside plain files, numpy.save and numpy.load, and Redis.
  *
  * For each size several tensors, 64 MiB together or one, are put under names of their own, then got, then removed; the engines take turns
- * in each round. Times are those of the wall. What is got is compared afterwards. The numbers are f32 weights, and once noise, which
- * shows what trying to compress costs.
+ * in each round, another first each time. Times are those of the wall. What is got is compared afterwards. The numbers are f32 weights,
+ * and once noise, which shows what trying to compress costs.
  *
  *   mlkv         mlkv_tensor_put, mlkv_tensor_get, by as many threads as there are processors, at most 4. What is large is in LMDB,
  *                synced, when put returns
@@ -234,10 +234,13 @@ static int run_size(tensors_bench *bench, work *self, size_t size, const data_ki
                                                   data_name(kind->content), size,
                                                   e == ENGINE_MLKV ? self->threads : 1)
                                       : NULL;
-    for (int round = -1; round < rounds; round++) /* the first is for files, pages and heaps */
-        for (int e = 0; e < ENGINES && result == 0; e++)
+    for (int round = -1; round < rounds; round++) { /* the first is for files, pages and heaps */
+        for (int i = 0; i < ENGINES && result == 0; i++) {
+            int e = (i + round + 1) % ENGINES; /* who is next gets the pages that one gave back */
             if (rows[e] != NULL)
                 result = run_round(self, e, round < 0 ? 0 : round, rows[e]);
+        }
+    }
     rates_end(&bench->rates, rows[ENGINE_FILE], 0);
     return result;
 }
