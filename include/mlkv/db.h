@@ -212,6 +212,9 @@ typedef struct {
                                      that were in use when it began from being used again, as a snapshot does */
     uint64_t loan_bytes;     /* of their data */
     uint64_t oldest_loan_ms; /* age of the oldest; 0: none */
+    uint64_t
+        dictionary_bytes; /* memory of the dictionaries that this process has used, until it closes
+                                     the store */
 } mlkv_stats;
 
 /* Fills *stats (its size set by the caller). MLKV_E_ARGUMENT if the size is not one that this

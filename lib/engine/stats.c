@@ -56,6 +56,7 @@ int engine_stats(engine *self, mlkv_stats *ret_stats)
         .decoded_hits = decoded.hits,
         .decoded_misses = decoded.misses,
         .decoded_bytes = decoded.used_bytes,
+        .dictionary_bytes = dictionaries_size(self->dictionaries),
     };
     add_journal(self, &stats);
     engine_loans_stats(self, &stats);

@@ -16,6 +16,7 @@ from ._locks import Lock, LockError, LockNotOwnedError
 from ._models import Model, ModelInfo, Publication
 from ._nearest import Nearest
 from ._samples import Imported, Sample, Samples
+from ._dictionaries import DictionaryInfo
 from ._salvage import SalvageReport, salvage
 from ._tensors import DTYPES, DType, TensorInfo
 from ._transfer import Transfer
@@ -28,7 +29,7 @@ Redis = StrictRedis = Client
 exceptions = errors  # redis-py's name for it
 
 __all__ = [
-    "Absent", "CachedFunction", "Client", "DTYPES", "DType", "Lock", "LockError", "LockNotOwnedError", "Nearest",
+    "Absent", "CachedFunction", "Client", "DTYPES", "DType", "DictionaryInfo", "Lock", "LockError", "LockNotOwnedError", "Nearest",
     "Pipeline", "Redis", "Report",
     "Snapshot", "StrictRedis", "TensorInfo", "TensorLoan", "Transaction", "Transfer",
     "Model", "ModelInfo", "Publication",

@@ -103,7 +103,7 @@ class Stats(SizedStructure):
             "cache_hits cache_misses pending_hits cache_bytes cache_bytes_max ring_bytes ring_used_bytes tail applied synced "
             "frames_appended frames_caught_up batches_applied records_applied throttled overtaken oldest_snapshot_age readers "
             "store_bytes keys blobs_written store_disk_bytes store_free_bytes "
-            "decoded_hits decoded_misses decoded_bytes loans loan_bytes oldest_loan_ms"
+            "decoded_hits decoded_misses decoded_bytes loans loan_bytes oldest_loan_ms dictionary_bytes"
         ).split()
     ]
 
@@ -121,6 +121,26 @@ class SalvageReport(SizedStructure):
             "pages pages_damaged records_found records_lost uncertain frames keys elements blobs bytes keys_lost elements_lost "
             "losses repairs"
         ).split()
+    ]
+
+
+class DictionaryOptions(SizedStructure):
+    _fields_ = [("size", c_size_t), ("dictionary_bytes", c_size_t), ("sample_max_bytes", c_size_t)]
+
+
+class DictionaryInfo(SizedStructure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("id", c_uint32),
+        ("version", c_uint32),
+        ("bytes", c_uint64),
+        ("created_ms", c_int64),
+        ("samples", c_uint64),
+        ("tried_bytes", c_uint64),
+        ("without_bytes", c_uint64),
+        ("with_bytes", c_uint64),
+        ("current", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -340,6 +360,9 @@ _PROTOTYPES: dict[str, tuple] = {
     "mlkv_compact": (c_int, _V, POINTER(c_uint64)),
     "mlkv_stats_get": (c_int, _V, POINTER(Stats)),
     "mlkv_verify": (c_int, _V, VerifyCallback, c_void_p, POINTER(Report)),
+    "mlkv_dictionary_train": (c_int, _V, Slice, POINTER(DictionaryOptions), POINTER(DictionaryInfo)),
+    "mlkv_dictionary_next": (c_int, _V, c_uint32, POINTER(DictionaryInfo), _BUFFER),
+    "mlkv_dictionary_drop": (c_int, _V, Slice),
     "mlkv_salvage": (c_int, c_char_p, c_char_p, SalvageCallback, c_void_p, POINTER(SalvageReport)),
     "mlkv_key_exists": (c_int, _V, _V, c_size_t, _COUNT),
     "mlkv_key_delete": (c_int, _V, _V, c_size_t, _COUNT),

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from . import _library
 from ._commands import Commands
+from ._dictionaries import DictionaryCommands
 from ._lending import LendingCommands
 from ._library import VERSION, library
 from ._models import ModelCommands
@@ -46,7 +47,7 @@ class Report(NamedTuple):
         return not self.problems
 
 
-class _Commands(SafetensorsCommands, NpyCommands, ModelCommands, SampleCommands, LendingCommands, Commands):
+class _Commands(SafetensorsCommands, NpyCommands, ModelCommands, DictionaryCommands, SampleCommands, LendingCommands, Commands):
     """With what reads and writes files, or many tensors at once, which a pipeline does not collect."""
 
 

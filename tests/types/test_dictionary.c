@@ -114,6 +114,9 @@ START_TEST(values_are_coded_after_the_training_and_all_are_read)
     OK(mlkv_snapshot(db, &snapshot));
     check_filled(snapshot, "e:", VALUES - 10, 20);
     OK(mlkv_close(snapshot));
+    mlkv_stats stats = {.size = sizeof stats};
+    OK(mlkv_stats_get(db, &stats));
+    ck_assert_uint_gt(stats.dictionary_bytes, info.bytes);
     verify_all(db);
     OK(mlkv_close(db));
 }
