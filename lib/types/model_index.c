@@ -267,7 +267,7 @@ static int sweep(op *o, model *self, bool spares, bool removes, bool *ret_found)
     begin.size = (uint16_t)(KEY_HEAD_SIZE + size);
     int result = op_scan_open(o, record_key_slice(&begin), slice_of(NULL, 0), &walk);
     while (result == MLKV_OK) {
-        entry found;
+        entry found = {0};
         result = scan_next(walk, &key, &value);
         if (result == MLKV_OK)
             result = entry_of_record(key, value, &found);

@@ -32,7 +32,7 @@ static int lookup_rule(op *o, void *context)
 static int verify_entry(verifier *self, const dictionary_entry *entry)
 {
     lookup found = {.id = entry->id};
-    dictionary_record record;
+    dictionary_record record = {0};
     int result = op_read(self->view, lookup_rule, &found);
     if (result == MLKV_OK)
         result = dictionary_record_read(entry->id, slice_of_buffer(&found.value), &record);
