@@ -100,8 +100,9 @@ static int prepare_chunks(mlkv *view, restoring *self)
         size_t n = 0, bytes = 0;
         for (; chunk < form->chunks && n < GROUP_CHUNKS && bytes < GROUP_BYTES; chunk++, n++) {
             size_t size = tensor_chunk_size(form, chunk);
-            group[n] = (prepared_chunk){.chunk = chunk,
-                                        .head = {hash_checksum(at, size, 0), (uint32_t)size, 0}};
+            group[n] = (prepared_chunk){
+                .chunk = chunk,
+                .head = {.checksum = hash_checksum(at, size, 0), .raw_size = (uint32_t)size}};
             raws[n] = slice_of(at, size);
             at += size;
             bytes += size;

@@ -72,7 +72,7 @@ static int compare_rule(op *o, void *context)
             result = tensor_open(o, slice_of_buffer(&self->keys[0]), &found, &form);
         if (result < 0)
             return result == MLKV_E_TYPE ? MLKV_OK : result;
-        if (result == MLKV_ABSENT || found.header.id != item->id || form.version != item->version)
+        if (result != MLKV_OK || found.header.id != item->id || form.version != item->version)
             return MLKV_OK;
     }
     call->same = true;

@@ -148,6 +148,7 @@ static void check_reads(mlkv *db, int way, int kind)
     must_name(mlkv_tensor_read_rows(db, TEXT("weights"), BAD * chunk_rows, chunk_rows, got, chunk),
               "read_rows", way);
     must_name(mlkv_key_dump(db, TEXT("weights"), &payload), "dump", way);
+    mlkv_buffer_free(&payload);
     bool frame = ways[way].cell == CELL_ZSTD || ways[way].piece == CELL_ZSTD;
     bool packed = frame || ways[way].cell == CELL_PLANES || ways[way].piece == CELL_PLANES;
     int first_time = mlkv_tensor_gather(db, TEXT("weights"), &row, 1, got, ROW);
