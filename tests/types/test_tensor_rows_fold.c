@@ -277,7 +277,8 @@ START_TEST(test_killed)
         verify_all(db);
         OK(mlkv_close(db));
     }
-    ck_assert_int_gt(before, 0);
+    if (rounds >= POINTS) /* fewer may all have died before their first write was visible */
+        ck_assert_int_gt(before, 0);
     harness_remove(folder);
 }
 END_TEST
