@@ -23,7 +23,7 @@
 # A default run takes python, install, bench, subproject and oracle beside model, tidy and server, which use one core each. --long adds:
 # fullmodel, broken: each rule broken in the code, once in each way of tests/broken, which a test must notice; and long: what the Check
 # programs try with MLKV_LONG=1, each byte and five million elements, and millions of commands beside redis-server, for hours.
-# On two idle cores a default run takes about half an hour, and builds about 2 GB in build-* folders.
+# On two idle cores a default run takes about 40 minutes, and builds about 3 GB in build-* folders.
 # Environment: MLKV_BUILD_ROOT, where the build folders go (default: the checkout); MLKV_TORTURE_ROUNDS, rounds of the crash tests;
 # MLKV_FUZZ_SECONDS, for each target (default 60); MLKV_FUZZ_SEED (default 1).
 # Exit status: 0 if nothing failed and every stage ran. A tool that is missing and cannot be installed is a failure of its stage.
