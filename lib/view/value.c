@@ -442,7 +442,7 @@ int op_cell_read_task(const op *o, mlkv_slice cell, uint64_t offset, size_t size
         return MLKV_OK;
     }
     mlkv_buffer direct = {.data = to, .capacity = size}; /* all of it fits, so it does not grow */
-    if (size == raw_size && size != 0)
+    if (size == raw_size && size != 0 && kind != CELL_DICTIONARY)
         return cell_decode(cell, &direct);
     mlkv_buffer whole = {0};
     result = view_cell_decode(o->engine, cell, kind, &whole);

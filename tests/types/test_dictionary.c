@@ -37,9 +37,16 @@ static void fill(mlkv *db, const char *prefix, unsigned first, unsigned n)
         OK(mlkv_string_set(db, name_of(prefix, i), json(i), MLKV_SET_ALWAYS));
 }
 
+/* Whole, and as a range: all of it, and of a longer one what is within. */
 static void check_string(mlkv *view, mlkv_slice key, mlkv_slice expected)
 {
     mlkv_buffer got = {0};
+    OK(mlkv_string_get_range(view, key, 0, -1, &got));
+    IS(expected, got);
+    OK(mlkv_string_get_range(view, key, 1, -2, &got));
+    IS(expected.size < 2 ? slice_of(NULL, 0)
+                         : slice_of((const char *)expected.data + 1, expected.size - 2),
+       got);
     OK(mlkv_string_get(view, key, &got));
     ck_assert(slice_equal(slice_of_buffer(&got), expected));
     mlkv_buffer_free(&got);
