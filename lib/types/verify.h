@@ -95,6 +95,9 @@ int verify_dictionary(verifier *self, mlkv_slice key, mlkv_slice value); /* D */
 /* Before the walk: all lives. */
 int verify_lives_begin(verifier *self);
 int verify_key(verifier *self, mlkv_slice key, mlkv_slice value);
+/* The life that a record belongs to by the id behind its class; size_fits: whether the key has a size that such records have. NULL:
+ * there is none, which is told of unless it cannot be known; the caller returns the result then. */
+int verify_life_of(verifier *self, mlkv_slice key, bool size_fits, verify_life **ret_life);
 int verify_element(verifier *self, mlkv_slice key, mlkv_slice value); /* E, L, T */
 int verify_ordered(verifier *self, mlkv_slice key, mlkv_slice value); /* O */
 int verify_lives_end(verifier *self);

@@ -80,16 +80,12 @@ int verify_field(verifier *self, mlkv_slice key, verify_life *life, mlkv_slice n
 int verify_field_expiry(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     field_lookup lookup;
-    if (key.size < EXPIRY_KEY_SIZE_MIN)
-        return verify_problem(self, "record key '%s' has a wrong size",
-                              error_quote(key.data, key.size));
-    lookup.id = load_be64((const unsigned char *)key.data + 1);
-    verify_life *life = id_map_find(&self->lives, lookup.id);
+    verify_life *life;
+    int result = verify_life_of(self, key, key.size >= EXPIRY_KEY_SIZE_MIN, &life);
     if (life == NULL)
-        return self->partial ? MLKV_OK
-                             : verify_problem(self, "record '%s' belongs to no key",
-                                              error_quote(key.data, key.size));
-    int result = field_split_expiry(key, value, &lookup.at_ms, &lookup.name);
+        return result;
+    lookup.id = load_be64((const unsigned char *)key.data + 1);
+    result = field_split_expiry(key, value, &lookup.at_ms, &lookup.name);
     if (result != MLKV_OK)
         return verify_result(self, key, result);
     if (life->deleted || life->broken)

@@ -255,17 +255,25 @@ static int verify_scored(verifier *self, mlkv_slice key, const verify_life *life
                                 error_quote(key.data, key.size), score);
 }
 
+int verify_life_of(verifier *self, mlkv_slice key, bool size_fits, verify_life **ret_life)
+{
+    *ret_life = NULL;
+    if (!size_fits)
+        return verify_problem(self, "record key '%s' has a wrong size",
+                              error_quote(key.data, key.size));
+    *ret_life = id_map_find(&self->lives, load_be64((const unsigned char *)key.data + 1));
+    if (*ret_life != NULL || self->partial)
+        return MLKV_OK;
+    return verify_problem(self, "record '%s' belongs to no key", error_quote(key.data, key.size));
+}
+
 int verify_ordered(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     mlkv_slice name, rest;
-    if (key.size < LAYOUT_ORDER_HEAD_SIZE)
-        return verify_problem(self, "record key '%s' has a wrong size",
-                              error_quote(key.data, key.size));
-    verify_life *life = id_map_find(&self->lives, load_be64((const unsigned char *)key.data + 1));
+    verify_life *life;
+    int result = verify_life_of(self, key, key.size >= LAYOUT_ORDER_HEAD_SIZE, &life);
     if (life == NULL)
-        return self->partial ? MLKV_OK
-                             : verify_problem(self, "record '%s' belongs to no key",
-                                              error_quote(key.data, key.size));
+        return result;
     life->indexed++;
     self->report.unclaimed += life->deleted;
     if (life->broken)
@@ -273,7 +281,7 @@ int verify_ordered(verifier *self, mlkv_slice key, mlkv_slice value)
     if (life->type != TYPE_ZSET)
         return verify_problem(self, "record '%s' belongs to a key that is no sorted set",
                               error_quote(key.data, key.size));
-    int result = layout_split_name(key, LAYOUT_ORDER_HEAD_SIZE, value, &name, &rest);
+    result = layout_split_name(key, LAYOUT_ORDER_HEAD_SIZE, value, &name, &rest);
     if (result == MLKV_OK && rest.size != 0)
         result = error_set(MLKV_E_CORRUPT, "%zu bytes too many", rest.size);
     return verify_result(self, key, result);
@@ -372,15 +380,12 @@ static int verify_list_element(verifier *self, mlkv_slice key, mlkv_slice value,
 int verify_element(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     const unsigned char *bytes = key.data;
+    verify_life *life;
     bool named = bytes[0] == RECORD_ELEMENT;
-    if (named ? key.size < ID_KEY_SIZE : key.size != INDEXED_KEY_SIZE)
-        return verify_problem(self, "record key '%s' has a wrong size",
-                              error_quote(key.data, key.size));
-    verify_life *life = id_map_find(&self->lives, load_be64(bytes + 1));
+    bool size_fits = named ? key.size >= ID_KEY_SIZE : key.size == INDEXED_KEY_SIZE;
+    int result = verify_life_of(self, key, size_fits, &life);
     if (life == NULL)
-        return self->partial ? MLKV_OK
-                             : verify_problem(self, "record '%s' belongs to no key",
-                                              error_quote(key.data, key.size));
+        return result;
     bool index = bytes[0] == RECORD_LIST && life->type == TYPE_SET;
     life->indexed += index;
     life->elements += !index;

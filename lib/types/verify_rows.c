@@ -18,14 +18,10 @@ enum { ID_KEY_SIZE = 9 };
 int verify_row(verifier *self, mlkv_slice key, mlkv_slice value)
 {
     uint64_t chunk, row;
-    if (key.size < ID_KEY_SIZE)
-        return verify_problem(self, "record key '%s' has a wrong size",
-                              error_quote(key.data, key.size));
-    verify_life *life = id_map_find(&self->lives, load_be64((const unsigned char *)key.data + 1));
+    verify_life *life;
+    int result = verify_life_of(self, key, key.size >= ID_KEY_SIZE, &life);
     if (life == NULL)
-        return self->partial ? MLKV_OK
-                             : verify_problem(self, "record '%s' belongs to no key",
-                                              error_quote(key.data, key.size));
+        return result;
     self->report.unclaimed += life->deleted;
     life->beside_found++;
     if (life->broken || life->deleted)
